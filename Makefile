@@ -1,0 +1,36 @@
+# One command each, the same for you and for CI. Everything lives in .venv; nothing is installed outside the checkout.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test check soak benchmark requirements clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## set up .venv with pinned, hash-checked dependencies
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## see the whole product work on this machine, with a simulated provider
+	$(BIN)/imagequeue demo
+
+check: install ## lint, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## check, then all tests
+	$(BIN)/pytest
+
+requirements: ## pin every dependency again, with hashes
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -o requirements/run.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -c requirements/run.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean: ## remove what the commands above made
+	rm -rf .venv .imagequeue dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,148 @@
+"""The job: what an app asks for. One frozen shape, the same in the queue, at every door and in the ledger."""
+
+import json
+import re
+import zlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
+
+from imagequeue.config.errors import JobRefused
+from imagequeue.config.money import NanoUsd, parse_usd
+
+FUNCTION_NAME: Final = "imagequeue.worker.tasks.image_job"
+"""The only function name that is ever run."""
+
+PRIORITIES: Final = ("high", "default", "low")
+
+PROMPT_CHARACTERS_MAX: Final = 32_000
+IMAGES_PER_JOB_MAX: Final = 10
+ATTEMPTS_MAX: Final = 100
+TAGS_MAX: Final = 32
+METADATA_BYTES_MAX: Final = 16_384
+JOB_BYTES_MAX: Final = 1_048_576
+NESTING_MAX: Final = 16
+JOB_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Priority = Literal["high", "default", "low"]
+Operation = Literal["generation", "edit", "variation"]
+CacheUse = Literal["off", "use", "refresh"]
+Delivery = Literal["now", "batch", "auto"]
+OnDoubt = Literal["retry", "hold"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,63}$")]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+Parameter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _prompt(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a prompt with at least one visible character")
+    return text
+
+
+def _usd(amount: Decimal | None) -> Decimal | None:
+    if amount is not None and parse_usd(amount) < 0:
+        raise ValueError("an amount of dollars that is not negative")
+    return amount
+
+
+def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(metadata)) > METADATA_BYTES_MAX:
+        raise ValueError(f"at most {METADATA_BYTES_MAX} bytes of JSON")
+    return metadata
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+
+
+class Job(BaseModel):
+    """One request for images. Only `prompt` is required; unknown fields are refused.
+
+    `model` None means the first of the configured models that an organization still serves; `size` and
+    `quality` None mean the model's standard. Times are aware UTC. `max_cost_usd` is in dollars.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    prompt: Annotated[
+        str, StringConstraints(min_length=1, max_length=PROMPT_CHARACTERS_MAX), AfterValidator(_prompt)
+    ]
+    model: Name | None = None
+    operation: Operation = "generation"
+    n: Annotated[int, Field(ge=1, le=IMAGES_PER_JOB_MAX)] = 1
+    size: Parameter | None = None
+    quality: Parameter | None = None
+    style: Parameter | None = None
+    background: Parameter | None = None
+    output_format: Parameter | None = None
+    images: Annotated[tuple[Reference, ...], Field(max_length=16)] = ()
+    mask: Reference | None = None
+    priority: Priority = "default"
+    tenant: Name = "default"
+    tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = {}
+    intent: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    cache: CacheUse | None = None
+    overflow: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
+    delivery: Delivery = "now"
+    deadline: Moment | None = None
+    not_before: Moment | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=ATTEMPTS_MAX)] = 5
+    max_cost_usd: Annotated[Decimal, AfterValidator(_usd)] | None = None
+    on_doubt: OnDoubt = "retry"
+    webhook: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] = {}
+
+    def max_cost_nano_usd(self) -> NanoUsd | None:
+        """Return the job's own price ceiling, or None when it has none."""
+        return None if self.max_cost_usd is None else parse_usd(self.max_cost_usd)
+
+
+def parse_job(value: object) -> Job:
+    """Return the job in a decoded JSON value; JobRefused names the first field that is wrong."""
+    try:
+        return Job.model_validate(value)
+    except ValidationError as error:
+        raise refusal(error) from error
+    except RecursionError as error:
+        raise JobRefused("job", f"nesting of at most {NESTING_MAX} levels") from error
+
+
+def parse_job_json(text: str | bytes) -> Job:
+    """Return the job in JSON text of at most JOB_BYTES_MAX bytes; JobRefused otherwise."""
+    if len(text) > JOB_BYTES_MAX:
+        raise JobRefused("job", f"at most {JOB_BYTES_MAX} bytes of JSON")
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise JobRefused("job", f"valid JSON is needed: {error}") from error
+    return parse_job(value)
+
+
+def refusal(error: ValidationError) -> JobRefused:
+    """Return the first problem of a validation as one line that names the field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "job"
+    if first["type"] == "extra_forbidden":
+        return JobRefused(field, f"unknown field; known are {', '.join(Job.model_fields)}")
+    return JobRefused(field, first["msg"].removeprefix("Value error, "))
+
+
+def queue_name(model: str, priority: str) -> str:
+    """Return the RQ queue of a model and priority, e.g. `dall-e-3.high`."""
+    return f"{model}.{priority}"
+
+
+def encode_data(job: Job) -> bytes:
+    """Return what RQ keeps in a job hash's `data`: the JSON call of our one function, compressed."""
+    call = [FUNCTION_NAME, None, [job.model_dump(mode="json", exclude_defaults=True)], {}]
+    return zlib.compress(json.dumps(call, separators=(",", ":")).encode(), 1)
