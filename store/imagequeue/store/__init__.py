@@ -1,0 +1,1 @@
+"""Where images live: recognised by their bytes, named by their content, durable before anyone is told."""
