@@ -38,7 +38,7 @@ class Bucket(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with an object, an empty list or 404."""
-        if self.path.startswith("/photos?list-type=2"):
+        if self.path.startswith("/photos?") and "list-type=2" in self.path:
             return self._answer(200, b"<ListBucketResult><Name>photos</Name></ListBucketResult>")
         return self._answer(200 if self.path in self.objects else 404, self.objects.get(self.path, b""))
 
@@ -125,7 +125,7 @@ def test_a_bucket_that_does_not_exist_is_unavailable(bucket: type[Bucket]) -> No
         data = png()
         await open_store("s3://others").put(data, inspect(data))
 
-    with pytest.raises(StoreUnavailable, match="no such bucket"):
+    with pytest.raises(StoreUnavailable, match="s3://others.*404"):
         asyncio.run(open_store("s3://others").ping())
     with pytest.raises(StoreUnavailable, match="s3://others"):
         asyncio.run(put())
