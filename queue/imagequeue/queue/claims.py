@@ -1,0 +1,215 @@
+"""What a worker asks of the queue: claim, renew, settle, requeue, and what keeps the claims of dead workers from being lost."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from redis.exceptions import ResponseError
+
+from imagequeue.config.errors import ImageQueueError
+from imagequeue.queue.scripts import Argument, Scripts
+
+Kind = Literal["run", "expired", "cancelled", "unserved", "malformed"]
+End = Literal["finished", "failed", "canceled"]
+
+PARKED = -1
+REAP_BATCH_MAX = 500
+PROMOTE_BATCH_MAX = 500
+SUCCESSFUL, FAILED = 1, 2  # RQ's Result.Type
+
+
+class WorkerGone(ImageQueueError):
+    """This worker was given up for dead; its claims belong to others now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPlan:
+    """How one pool may be used: its working pace and the queues it serves, by priority.
+
+    `image_us` and `token_us` are the microseconds one image or one token takes at that pace, 0 for no limit.
+    """
+
+    name: str
+    image_us: float
+    token_us: float = 0.0
+    burst_us: float = 100_000.0
+    weight: float = 1.0
+    high: tuple[str, ...] = ()
+    default: tuple[str, ...] = ()
+    low: tuple[str, ...] = ()
+
+    def queues(self) -> tuple[str, ...]:
+        """Return all its queues, highest priority first."""
+        return self.high + self.default + self.low
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimPlan:
+    """What a worker may claim: pools, the queues that no pool serves, and how tenants and priorities share."""
+
+    pools: tuple[PoolPlan, ...] = ()
+    unserved: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    share_default: float = 0.05
+    share_low: float = 0.01
+
+    def encode(self) -> str:
+        """Return the JSON that claim.lua reads."""
+        pools = [
+            {
+                "name": pool.name, "image_us": pool.image_us, "token_us": pool.token_us, "burst_us": pool.burst_us,
+                "weight": pool.weight, "high": pool.high, "default": pool.default, "low": pool.low,
+            }
+            for pool in self.pools
+        ]  # fmt: skip
+        shares = {"default": self.share_default, "low": self.share_low}
+        return json.dumps({"pools": pools, "unserved": self.unserved, "weights": dict(self.weights), "shares": shares})
+
+    def queues(self) -> tuple[str, ...]:
+        """Return every queue of the plan once."""
+        names = [name for pool in self.pools for name in pool.queues()]
+        return tuple(dict.fromkeys([*names, *self.unserved]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job that is this worker's until it settles or requeues it. `delivery` fences: one number for each time it was claimed."""
+
+    id: str
+    queue: str
+    pool: str
+    delivery: int
+    data: bytes
+    kind: Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimAnswer:
+    """What a claim gave. `wait_us` until the next may start, None when nothing is queued; `foreign` queues need an intake."""
+
+    now_us: int
+    wait_us: int | None
+    suspended: bool
+    foreign: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a claimed job ends: RQ's status, the value or error kept for RQ, and the correction of the token pace."""
+
+    status: End
+    ttl_seconds: int
+    value: Any = None
+    error: Mapping[str, Any] | None = None
+    worked_seconds: float = 0.0
+    pool: str = ""
+    tokens_us: float = 0.0
+
+
+class Claims:
+    """The claims of one worker, under its name."""
+
+    def __init__(self, scripts: Scripts, worker: str) -> None:
+        self._scripts = scripts
+        self.worker = worker
+
+    async def register(self, *, lease_us: int, facts: Mapping[str, str | int], queues: Sequence[str]) -> None:
+        """Be born: from now on this worker may claim."""
+        pairs: list[Argument] = [part for pair in facts.items() for part in pair]
+        await self._scripts.run("register", [self.worker, lease_us, *pairs, "--", *queues])
+
+    async def claim(self, plan: str, most: int) -> ClaimAnswer:
+        """Return up to `most` jobs that may start now; WorkerGone when this worker was given up."""
+        try:
+            answer = await self._scripts.run("claim", [self.worker, most, plan])
+        except ResponseError as error:
+            if "WORKERGONE" in str(error):
+                raise WorkerGone(str(error)) from error
+            raise
+        now, wait, suspended, foreign, given = answer
+        return ClaimAnswer(
+            now_us=int(now),
+            wait_us=None if int(wait) < 0 else int(wait),
+            suspended=bool(suspended),
+            foreign=tuple(name.decode() for name in foreign),
+            claims=tuple(map(_claim, given)),
+        )
+
+    async def held(self, known: Iterable[str]) -> tuple[Claim, ...]:
+        """Return the claims the server has for this worker beyond the known ones: those of a lost reply."""
+        return tuple(map(_claim, await self._scripts.run("held", [self.worker, *known])))
+
+    async def settle(self, claim: Claim, ending: Ending) -> bool:
+        """End a claimed job. False when the claim is somebody else's by now, or was settled before."""
+        error = "" if ending.error is None else json.dumps(ending.error)
+        kind, name, value = _result(ending)
+        arguments: list[Argument] = [
+            self.worker, claim.id, claim.delivery, ending.status, ending.ttl_seconds, kind, name, value,
+            f"{ending.worked_seconds:.6f}", error, ending.pool, f"{ending.tokens_us:.0f}",
+        ]  # fmt: skip
+        return bool(await self._scripts.run("settle", arguments))
+
+    async def requeue(
+        self,
+        claim: Claim,
+        *,
+        delay_us: int = 0,
+        why: Mapping[str, Any] | None = None,
+        counts: bool = False,
+        queue: str = "",
+        ttl_seconds: int,
+        fields: Mapping[str, str | int] | None = None,
+    ) -> bool:
+        """Give a claimed job back: to its line (0), after a delay, or parked (PARKED). False when it is not ours any more."""
+        pairs: list[Argument] = [part for pair in (fields or {}).items() for part in pair]
+        reason = "" if why is None else json.dumps(why)
+        arguments: list[Argument] = [
+            self.worker, claim.id, claim.delivery, delay_us, reason, int(counts), queue, ttl_seconds, *pairs,
+        ]  # fmt: skip
+        return bool(await self._scripts.run("requeue", arguments))
+
+    async def retire(self, queues: Sequence[str]) -> int:
+        """Leave; returns how many claims were left for others to reap."""
+        return int(await self._scripts.run("retire", [self.worker, *queues]))
+
+
+async def reap(scripts: Scripts, *, ttl_seconds: int) -> int:
+    """Return the claims of workers whose lease ran out to their queues; gives their number."""
+    total = 0
+    more = True
+    while more:
+        returned, _, again = await scripts.run("reap", [REAP_BATCH_MAX, ttl_seconds])
+        total += int(returned)
+        more = bool(again) and bool(returned)
+    return total
+
+
+async def promote(scripts: Scripts, queues: Sequence[str]) -> int | None:
+    """Move waiting jobs whose time has come to their lines; returns microseconds until the next one is due, if any."""
+    _, next_due = await scripts.run("promote", [PROMOTE_BATCH_MAX, *queues])
+    return None if int(next_due) < 0 else int(next_due)
+
+
+def exc_string(text: str) -> str:
+    """Return an error text as RQ keeps it in a result."""
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def _result(ending: Ending) -> tuple[str | int, str, str]:
+    if ending.status == "finished":
+        return SUCCESSFUL, "return_value", base64.b64encode(json.dumps(ending.value).encode()).decode()
+    if ending.status == "failed":
+        error = ending.error or {}
+        return FAILED, "exc_string", exc_string(f"{error.get('code')}: {error.get('message')}")
+    return "", "", ""
+
+
+def _claim(row: Sequence[Any]) -> Claim:
+    job_id, queue, pool, delivery, data, kind = row
+    return Claim(
+        id=job_id.decode(), queue=queue.decode(), pool=pool.decode(), delivery=int(delivery), data=data, kind=kind.decode()
+    )

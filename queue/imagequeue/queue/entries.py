@@ -1,0 +1,108 @@
+"""Putting jobs on their queues: many in one step, each at most once, also when a reply is lost."""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagequeue.config.errors import IdempotencyConflict, JobRefused, QueueUnavailable
+from imagequeue.config.job import Job, encode_data, queue_name
+from imagequeue.queue.scripts import Argument, Scripts
+
+FIELDS = 13
+BATCH_MAX = 500
+SEND_TRIES_MAX = 3
+DESCRIPTION_CHARACTERS_MAX = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A checked job on its way to a queue. `tokens` is the estimate that is charged to the pool's token pace."""
+
+    id: str
+    job: Job
+    tokens: int = 0
+
+    @property
+    def queue(self) -> str:
+        """The RQ queue it belongs on."""
+        if self.job.model is None:
+            raise JobRefused("model", "a model has to be chosen before a job is queued")
+        return queue_name(self.job.model, self.job.priority)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What became of an entry: `created` is False when the same job was there before."""
+
+    id: str
+    created: bool
+
+
+def new_job_id(job: Job) -> str:
+    """Return an id for a new job: of the tenant and idempotency key when it has one, else a random one."""
+    if job.idempotency_key is None:
+        return uuid.uuid4().hex
+    name = f"{job.tenant}\0{job.idempotency_key}"
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def fingerprint(job: Job) -> str:
+    """Return a hash of all that the job asks for; equal bodies have equal fingerprints."""
+    return hashlib.sha256(job.model_dump_json(exclude={"idempotency_key"}).encode()).hexdigest()[:32]
+
+
+def microseconds(moment: datetime | None) -> str:
+    """Return a time as Unix microseconds, or nothing for None."""
+    return "" if moment is None else str(int(moment.timestamp() * 1_000_000))
+
+
+async def enqueue(scripts: Scripts, entries: Sequence[Entry], *, result_ttl_seconds: int, timeout_seconds: int) -> list[Accepted]:
+    """Put entries on their queues and return what became of each, in order.
+
+    A lost reply is asked again under the same ids, which finds the jobs there instead of adding them twice.
+    IdempotencyConflict when a job of that id but another body is there; the entries of earlier batches stay queued.
+    """
+    accepted: list[Accepted] = []
+    for start in range(0, len(entries), BATCH_MAX):
+        batch = entries[start : start + BATCH_MAX]
+        accepted += await _send(scripts, batch, result_ttl_seconds, timeout_seconds)
+    return accepted
+
+
+async def _send(scripts: Scripts, batch: Sequence[Entry], ttl: int, timeout: int) -> list[Accepted]:
+    prints = [fingerprint(entry.job) for entry in batch]
+    arguments: list[Argument] = [FIELDS]
+    for rank, (entry, print_) in enumerate(zip(batch, prints, strict=True)):
+        arguments += _fields(entry, print_, ttl, timeout, rank)
+    answers = await _ask(scripts, arguments)
+    return [_verdict(entry, print_, answer) for entry, print_, answer in zip(batch, prints, answers, strict=True)]
+
+
+async def _ask(scripts: Scripts, arguments: Sequence[Argument]) -> list[bytes]:
+    for attempt in range(1, SEND_TRIES_MAX + 1):
+        try:
+            answers: list[bytes] = await scripts.run("enqueue", arguments)
+        except QueueUnavailable:
+            if attempt == SEND_TRIES_MAX:
+                raise
+        else:
+            return answers
+    raise AssertionError("unreachable")
+
+
+def _fields(entry: Entry, print_: str, ttl: int, timeout: int, rank: int) -> list[Argument]:
+    job = entry.job
+    description = job.prompt[:DESCRIPTION_CHARACTERS_MAX]
+    times = (microseconds(job.not_before), microseconds(job.deadline))
+    return [
+        entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, ttl, description, timeout, rank, encode_data(job)
+    ]  # fmt: skip
+
+
+def _verdict(entry: Entry, print_: str, answer: bytes) -> Accepted:
+    before = answer.decode()
+    if before not in ("", print_):
+        raise IdempotencyConflict(f"idempotency_key: job {entry.id} was enqueued before with another body")
+    return Accepted(id=entry.id, created=before == "")

@@ -1,0 +1,233 @@
+-- include: place.lua
+-- claim: gives a worker jobs that may start now. One step: the pool's pace is charged, the job leaves its queue, the claim
+-- and RQ's status are written. A permit is never spent on an empty queue, and no job waits in a worker's memory.
+--   ARGV[3] = worker   ARGV[4] = most jobs to give   ARGV[5] = plan, JSON:
+--     pools: [{name, image_us, token_us, burst_us, weight, high: [queue...], default: [...], low: [...]}]
+--       image_us, token_us: microseconds one image or token takes at the working pace (0 = that dimension has no limit)
+--     shares: {default, low}: part of a pool that lower priorities get even when higher ones are waiting
+--     weights: {tenant: weight}, 1 where absent     unserved: [queue...] of models that no pool serves
+-- Pace: GCRA (ITU-T I.371; the token bucket read as a theoretical arrival time, TAT) in two dimensions, images and tokens.
+-- A job of n images is charged whole: it starts when the bucket holds n, or is full if n is more than the bucket.
+-- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
+--   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
+-- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
+--   {id, queue, pool, delivery, data, kind} and kind one of run, expired, cancelled, unserved, malformed.
+local worker, most, plan = ARGV[3], tonumber(ARGV[4]), cjson.decode(ARGV[5])
+local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
+-- statuses of jobs that have another place than a queue
+local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
+local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of the full one each second
+local PROBE_US = 1000000 -- after a pause one job goes first; the others follow if it is not refused within this time
+local now = now_us()
+local given, foreign, wait, stale = {}, {}, -1, 0
+local taken_images = {}
+
+if not redis.call('ZSCORE', WORKERS, worker) then return redis.error_reply('WORKERGONE this worker was given up for dead') end
+if redis.call('EXISTS', RQ .. ':suspended') == 1 then return {whole(now), '-1', 1, foreign, given} end
+drain_under_oom()
+
+local function number(value, default) return tonumber(value or default) or default end
+
+local function soonest(us)
+  if us < 0 then us = 0 end
+  if wait < 0 or us < wait then wait = us end
+end
+
+local function queued(q)
+  local length = redis.pcall('LLEN', list_key(q))
+  return type(length) == 'number' and length or 0
+end
+
+-- The id that is next in line on `q`, and its tenant; clears entries whose job is gone or no longer queued.
+local function next_in_line(q)
+  while stale < STALE_MAX do
+    local first = redis.call('ZRANGE', tenants_key(q), 0, 0)
+    if not first[1] then return nil end
+    local tenant = first[1]
+    local ids = redis.call('ZRANGE', line_key(q, tenant), 0, 0)
+    if not ids[1] then
+      redis.call('ZREM', tenants_key(q), tenant)
+    else
+      local status = status_of(ids[1])
+      if status == 'queued' and hget(job_key(ids[1]), 'origin') == q then return ids[1], tenant end
+      if status and not ELSEWHERE[status] and status ~= 'queued' then return ids[1], tenant end
+      leave(q, ids[1], tenant)
+    end
+    stale = stale + 1
+  end
+  return nil
+end
+
+local function give(q, id, tenant, pool, kind, n)
+  local meta = meta_key(q)
+  local turn = number(redis.call('ZSCORE', tenants_key(q), tenant), 0)
+  leave(q, id, tenant)
+  local weight = number(plan.weights and plan.weights[tenant], 1)
+  local paid = string.format('%.6f', turn + n / weight)
+  redis.call('HSET', meta, 'vtime', string.format('%.6f', turn))
+  if redis.call('ZSCORE', tenants_key(q), tenant) then
+    redis.call('ZADD', tenants_key(q), paid, tenant)
+  else
+    redis.call('HSET', meta, 'vt:' .. tenant, paid)
+  end
+  local key = job_key(id)
+  local delivery = redis.call('HINCRBY', key, 'iq_deliveries', 1)
+  local at = iso(now)
+  redis.call('HSET', key, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker, 'iq_pool', pool)
+  redis.call('PERSIST', key)
+  redis.call('HSET', claims_key(worker), id, delivery .. ' ' .. q)
+  redis.call('ZADD', registry_key('wip', q), '+inf', id .. ':' .. worker .. '-' .. delivery)
+  given[#given + 1] = {id, q, pool, delivery, redis.call('HGET', key, 'data') or '', kind}
+end
+
+-- What, other than running, has to be done with a job: nil when it is to be run.
+local function special(id)
+  local fields = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline', 'status')
+  if fields[3] ~= 'queued' then return 'malformed' end
+  if fields[1] then return 'cancelled' end
+  local deadline = tonumber(fields[2] or '')
+  if deadline and deadline <= now then return 'expired' end
+  return nil
+end
+
+local function load(pool)
+  local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
+    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round')
+  local factor = number(fields[5], 1)
+  if factor < 1 then factor = math.min(1, factor + (now - number(fields[6], now)) * RECOVERY_PER_US) end
+  return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
+    probe_until = number(fields[4], 0), factor = factor, suspended = fields[7] and fields[7] ~= '', turn = number(fields[8], 0),
+    owed = {default = number(fields[9], 0), low = number(fields[10], 0)}, starts = number(fields[11], 0),
+    since_resume = number(fields[12], 0), round = number(fields[13], 0)}
+end
+
+-- Microseconds until `weight` units may start in one dimension; 0 = now.
+local function dimension_wait(tat, unit_us, weight, burst_us)
+  if unit_us <= 0 then return 0 end
+  local room = math.max(burst_us - weight * unit_us, 0)
+  return math.max(tat, now) - now - room
+end
+
+local function pace_wait(pool, state, n, tokens)
+  return math.max(dimension_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us),
+    dimension_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us))
+end
+
+local function charge(pool, state, n, tokens)
+  state.image_tat = math.max(state.image_tat, now) + n * pool.image_us / state.factor
+  state.token_tat = math.max(state.token_tat, now) + tokens * pool.token_us / state.factor
+  state.turn = state.turn + n / pool.weight
+  state.starts, state.since_resume = state.starts + n, state.since_resume + n
+end
+
+-- The first non-empty queue of one priority; which one is first takes turns, so that models of one pool share it.
+local function pick(pool, state, priority)
+  local queues = pool[priority] or {}
+  for step = 1, #queues do
+    local q = queues[(state.round + step) % #queues + 1]
+    if queued(q) > 0 then
+      local id, tenant = next_in_line(q)
+      if id then return q, id, tenant end
+    end
+  end
+  return nil
+end
+
+-- Priorities in the order in which they are asked: a lower one that has earned its share goes first.
+local function order_of(state)
+  if state.owed.low >= 1 then return {'low', 'high', 'default'} end
+  if state.owed.default >= 1 then return {'default', 'high', 'low'} end
+  return {'high', 'default', 'low'}
+end
+
+local function settle_shares(state, pool, priority, n)
+  for _, lower in ipairs({'default', 'low'}) do
+    if lower == priority then
+      state.owed[lower] = math.max(state.owed[lower] - n, 0)
+    elseif priority == 'high' or lower == 'low' then
+      local waiting = false
+      for _, q in ipairs(pool[lower] or {}) do waiting = waiting or queued(q) > 0 end
+      state.owed[lower] = waiting and state.owed[lower] + n * number(plan.shares[lower], 0) or 0
+    end
+  end
+end
+
+local function serve(pool, state)
+  local served = false
+  while #given < most do
+    local q, id, tenant, priority
+    for _, candidate in ipairs(order_of(state)) do
+      q, id, tenant = pick(pool, state, candidate)
+      if q then priority = candidate; break end
+    end
+    if not q then return served end
+    local kind = special(id)
+    if kind then
+      give(q, id, tenant, '', kind, 0)
+    else
+      if state.suspended then return served end
+      if state.paused_until > now then soonest(state.paused_until - now); return served end
+      if state.probe_until > now then soonest(state.probe_until - now); return served end
+      local fields = redis.call('HMGET', job_key(id), 'iq_n', 'iq_tokens')
+      local n, tokens = number(fields[1], 1), number(fields[2], 0)
+      local due = pace_wait(pool, state, n, tokens)
+      if due > 0 then soonest(due); return served end
+      charge(pool, state, n, tokens)
+      settle_shares(state, pool, priority, n)
+      state.round = state.round + 1
+      give(q, id, tenant, pool.name, 'run', n)
+      served = true
+      if state.paused_until > 0 then
+        state.paused_until, state.probe_until, state.since_resume = 0, now + PROBE_US, 0
+      end
+    end
+  end
+  soonest(0)
+  return served
+end
+
+for _, q in ipairs(plan.unserved or {}) do
+  while #given < most and queued(q) > 0 do
+    local id, tenant = next_in_line(q)
+    if not id then break end
+    give(q, id, tenant, '', special(id) or 'unserved', 0)
+  end
+end
+
+-- Pools in the order of their turns: under light load the shares follow the weights, under full load pace decides.
+local pools, states = plan.pools or {}, {}
+for index, pool in ipairs(pools) do states[index] = load(pool) end
+local order = {}
+for index = 1, #pools do order[index] = index end
+table.sort(order, function(a, b)
+  if states[a].turn ~= states[b].turn then return states[a].turn < states[b].turn end
+  return a < b
+end)
+for _, index in ipairs(order) do
+  local pool, state = pools[index], states[index]
+  if serve(pool, state) then
+    redis.call('HSET', pool_key(pool.name), 'image_tat', whole(state.image_tat), 'token_tat', whole(state.token_tat),
+      'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
+      'owed_default', string.format('%.6f', state.owed.default), 'owed_low', string.format('%.6f', state.owed.low),
+      'starts', whole(state.starts), 'since_resume', whole(state.since_resume), 'round', whole(state.round % 1000003))
+  end
+end
+
+-- Ids that somebody put on a list with RQ's own client have no line yet: name their queues, so that they are taken in.
+local function look_for_foreign(q)
+  local length = queued(q)
+  if length > number(redis.call('HGET', meta_key(q), 'indexed'), 0) then foreign[#foreign + 1] = q end
+  return length
+end
+local seen = {}
+for _, pool in ipairs(pools) do
+  for _, priority in ipairs({'high', 'default', 'low'}) do
+    for _, q in ipairs(pool[priority] or {}) do
+      if not seen[q] then seen[q] = true; look_for_foreign(q) end
+    end
+  end
+end
+for _, q in ipairs(plan.unserved or {}) do
+  if not seen[q] then seen[q] = true; look_for_foreign(q) end
+end
+return {whole(now), whole(wait), 0, foreign, given}

@@ -1,0 +1,34 @@
+-- include: place.lua
+-- enqueue: puts new jobs on their queues, all of them in one step, each at most once.
+--   ARGV[3]  = number of fields before each job's data (FIELDS)
+--   then for each job: id, queue, tenant, n, tokens, fingerprint, not_before_us ('' = now), deadline_us ('' = none),
+--   result_ttl, description, timeout, rank, data
+-- rank: microseconds added to the time of now, so that jobs of one call keep their order.
+-- Returns for each job: '' when it is new, else the fingerprint it was first enqueued with ('?' when it had none).
+local FIELDS = tonumber(ARGV[3])
+local now = now_us()
+local at = iso(now)
+local answers = {}
+for base = 4, #ARGV, FIELDS do
+  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, data =
+    unpack(ARGV, base, base + FIELDS - 1)
+  local key = job_key(id)
+  if redis.call('EXISTS', key) == 1 then
+    answers[#answers + 1] = hget(key, 'iq_fingerprint') or '?'
+  else
+    local age = whole(now + tonumber(rank))
+    redis.call('HSET', key, 'created_at', at, 'enqueued_at', at, 'data', data, 'origin', q, 'description', description,
+      'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
+      'worker_name', '', 'group_id', '', 'success_callback_name', '', 'failure_callback_name', '',
+      'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
+      'iq_age', age, 'iq_deadline', deadline)
+    if not_before ~= '' and tonumber(not_before) > now then
+      local until_seconds = whole(math.ceil(tonumber(not_before) / 1000000))
+      wait_in('scheduled', q, id, until_seconds, '{"reason":"backoff","detail":"not_before is in the future"}')
+    else
+      enter(q, id, tenant, age, false)
+    end
+    answers[#answers + 1] = ''
+  end
+end
+return answers

@@ -1,0 +1,161 @@
+-- place.lua: shared opening of every script: key names, time, and the two moves every state change is made of,
+-- `enter` (a job takes its place among the queued) and `leave` (it gives it up).
+--
+-- ARGV[1] = RQ's key prefix   ARGV[2] = our key prefix
+-- Which job, and so which job hash and tenant line, is known only inside the script; their keys are therefore built
+-- here from the prefixes, and the server must be a single node (or a primary with replicas), not a Redis Cluster.
+--
+-- A queued job stands in two places that agree:
+--   <rq>:queue:<q>            RQ's list of ids: what RQ's tools count and show
+--   <own>:line:<q>:<tenant>   sorted set, id -> age (microseconds of its first enqueue): what we serve from
+-- Its field iq_pos is its absolute position on the list; position minus the queue's `head` is its index, so that it can be
+-- taken out of the middle of a million others without a search: the first id moves into its place, then the list is popped.
+--   <own>:tenants:<q>         sorted set, tenant -> virtual time: start-time fair queueing (Goyal, Vin, Cheng 1996)
+--   <own>:queue:<q>           hash: head, indexed (how many of the list have a line), vtime, vt:<tenant> (unpaid turns)
+local RQ, OWN = ARGV[1], ARGV[2]
+
+local function job_key(id) return RQ .. ':job:' .. id end
+local function list_key(q) return RQ .. ':queue:' .. q end
+local function registry_key(registry, q) return RQ .. ':' .. registry .. ':' .. q end
+local function line_key(q, tenant) return OWN .. ':line:' .. q .. ':' .. tenant end
+local function tenants_key(q) return OWN .. ':tenants:' .. q end
+local function meta_key(q) return OWN .. ':queue:' .. q end
+local function pool_key(pool) return OWN .. ':pool:' .. pool end
+local function claims_key(worker) return OWN .. ':claims:' .. worker end
+local WORKERS = OWN .. ':workers'
+
+local function whole(number) return string.format('%.0f', number) end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- ISO 8601 as RQ writes it. Days to date: Howard Hinnant, "chrono-compatible low-level date algorithms" (civil_from_days).
+local function iso(us)
+  local seconds = math.floor(us / 1000000)
+  local days = math.floor(seconds / 86400)
+  local rest = seconds - days * 86400
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
+    math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60, us - seconds * 1000000)
+end
+
+-- Reads of a key that a stranger may have given another type must not end the script: nil instead.
+local function hget(key, field)
+  local value = redis.pcall('HGET', key, field)
+  if type(value) == 'table' or value == false then return nil end
+  return value
+end
+
+local function status_of(id) return hget(job_key(id), 'status') end
+
+-- A server at maxmemory refuses a script's first write if that write can grow; after any freeing write it lets the rest
+-- pass (scripts without a shebang). What frees memory in the end must never be refused, so it opens with this.
+local function drain_under_oom() redis.call('DEL', OWN .. ':nothing') end
+
+local function announce(id, status) redis.call('PUBLISH', OWN .. ':events', id .. ' ' .. status) end
+
+-- Job `id` of `tenant` gets its place in the line of queue `q`; `age` orders it there.
+local function join_line(q, id, tenant, age)
+  local meta = meta_key(q)
+  redis.call('HINCRBY', meta, 'indexed', 1)
+  redis.call('ZADD', line_key(q, tenant), age, id)
+  if redis.call('ZSCORE', tenants_key(q), tenant) then return end
+  local now = tonumber(redis.call('HGET', meta, 'vtime') or '0')
+  local owed = tonumber(redis.call('HGET', meta, 'vt:' .. tenant) or '0')
+  redis.call('HDEL', meta, 'vt:' .. tenant)
+  redis.call('ZADD', tenants_key(q), string.format('%.6f', math.max(now, owed)), tenant)
+end
+
+-- Job `id` of `tenant` joins queue `q`; `front` only says at which end of the list RQ shows it.
+local function enter(q, id, tenant, age, front)
+  local meta, list, position = meta_key(q), list_key(q), nil
+  redis.call('SADD', RQ .. ':queues', list)
+  local head = tonumber(redis.call('HGET', meta, 'head') or '0')
+  if front then
+    position = head - 1
+    redis.call('LPUSH', list, id)
+    redis.call('HSET', meta, 'head', whole(position))
+  else
+    position = head + redis.call('RPUSH', list, id) - 1
+  end
+  redis.call('HSET', job_key(id), 'status', 'queued', 'origin', q, 'iq_pos', whole(position))
+  redis.call('HDEL', job_key(id), 'iq_wait')
+  join_line(q, id, tenant, age)
+end
+
+-- Takes `id` off RQ's list wherever it stands there. Returns true when it stood there.
+local function unlist(q, id)
+  local meta, list = meta_key(q), list_key(q)
+  local head = tonumber(redis.call('HGET', meta, 'head') or '0')
+  local position = tonumber(hget(job_key(id), 'iq_pos') or head)
+  local index = position - head
+  if index < 0 or redis.call('LINDEX', list, index) ~= id then
+    -- Somebody else changed the list (LPUSH or LREM by RQ's own client): search once, and mend `head` for the others.
+    index = redis.call('LPOS', list, id)
+    if not index then return false end
+    head = position - index
+  end
+  if index == 0 then
+    redis.call('LPOP', list)
+  else
+    local first = redis.call('LPOP', list)
+    redis.call('LSET', list, index - 1, first)
+    if redis.call('TYPE', job_key(first)).ok == 'hash' then
+      redis.call('HSET', job_key(first), 'iq_pos', whole(head + index))
+    end
+  end
+  redis.call('HSET', meta, 'head', whole(head + 1))
+  return true
+end
+
+-- Job `id` gives up its place among the queued. Returns true when it had a line (and not only RQ's list).
+local function leave(q, id, tenant)
+  local had = redis.call('ZREM', line_key(q, tenant), id) == 1
+  unlist(q, id)
+  redis.pcall('HDEL', job_key(id), 'iq_pos')
+  if had then
+    redis.call('HINCRBY', meta_key(q), 'indexed', -1)
+    if redis.call('EXISTS', line_key(q, tenant)) == 0 then
+      local turn = redis.call('ZSCORE', tenants_key(q), tenant)
+      redis.call('ZREM', tenants_key(q), tenant)
+      local now = tonumber(redis.call('HGET', meta_key(q), 'vtime') or '0')
+      if turn and tonumber(turn) > now then redis.call('HSET', meta_key(q), 'vt:' .. tenant, turn) end
+    end
+  end
+  return had
+end
+
+-- Where a job that is not queued waits: `scheduled` until a time (seconds), or `deferred` until somebody acts.
+local function wait_in(registry, q, id, score, why)
+  redis.call('SADD', RQ .. ':queues', list_key(q))
+  redis.call('HSET', job_key(id), 'status', registry, 'origin', q, 'iq_wait', why)
+  redis.call('ZADD', registry_key(registry, q), score, id)
+end
+
+-- The end of a job: `finished`, `failed` or `canceled`, kept in its registry and its hash for `ttl` seconds.
+local function finish(q, id, status, ttl, now)
+  redis.call('HSET', job_key(id), 'status', status, 'ended_at', iso(now))
+  redis.call('ZADD', registry_key(status, q), whole(math.floor(now / 1000000) + ttl), id)
+  redis.call('EXPIRE', job_key(id), ttl)
+  announce(id, status)
+end
+
+-- Ends the claim of `worker` on `id` if it is still the claim of that delivery. Returns the queue, or nil: fenced off.
+local function end_claim(worker, id, delivery)
+  local claim = redis.call('HGET', claims_key(worker), id)
+  if not claim then return nil end
+  local number, q = string.match(claim, '^(%d+) (.*)$')
+  if number ~= delivery then return nil end
+  redis.call('HDEL', claims_key(worker), id)
+  redis.call('ZREM', registry_key('wip', q), id .. ':' .. worker .. '-' .. delivery)
+  return q
+end

@@ -1,0 +1,27 @@
+-- include: place.lua
+-- revive: a failed, cancelled or waiting job is queued again, with all its attempts before it.
+--   ARGV[3] = id   ARGV[4] = priority to queue it at ('' = as before)
+-- Also changes the priority of a queued job.
+-- Returns the status it had; it is queued now if that was failed, canceled, stopped, scheduled or deferred, or if it was queued
+-- and a priority was given; '' = there is no such job.
+local id, priority = ARGV[3], ARGV[4]
+local status = status_of(id)
+if not status then return '' end
+local key = job_key(id)
+local q = hget(key, 'origin') or ''
+local tenant = hget(key, 'iq_tenant') or 'default'
+local to = priority == '' and q or string.gsub(q, '%.[^.]*$', '') .. '.' .. priority
+if status == 'queued' then
+  if to == q then return status end
+  leave(q, id, tenant)
+elseif status == 'failed' or status == 'canceled' or status == 'stopped' or status == 'scheduled' or status == 'deferred' then
+  local registry = status == 'stopped' and 'failed' or status
+  redis.call('ZREM', registry_key(registry, q), id)
+  redis.call('HDEL', key, 'iq_error', 'iq_cancel', 'iq_tries', 'iq_crashes', 'iq_deadline', 'ended_at')
+  redis.call('PERSIST', key)
+else
+  return status
+end
+enter(to, id, tenant, hget(key, 'iq_age') or whole(now_us()), false)
+announce(id, 'queued')
+return status

@@ -1,0 +1,59 @@
+"""The Lua scripts: loaded from their files once, sent by hash, each under its name."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, OutOfMemoryError, ReadOnlyError, TimeoutError
+
+from imagequeue.config.errors import QueueUnavailable
+from imagequeue.config.keys import Keys
+
+Argument = str | bytes | int | float
+
+INCLUDE = "-- include: "
+TROUBLE = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError)
+
+
+def source(name: str) -> str:
+    """Return the text of a script with the file it includes in front."""
+    text = (files("imagequeue.queue") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    first, _, rest = text.partition("\n")
+    if not first.startswith(INCLUDE):
+        return text
+    included = first.removeprefix(INCLUDE).removesuffix(".lua")
+    return f"{source(included)}\n{rest}"
+
+
+class Scripts:
+    """Runs scripts against one server under one set of keys."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self._digests: dict[str, str] = {}
+
+    async def run(self, name: str, arguments: Sequence[Argument]) -> Any:
+        """Return what script `name` answers; QueueUnavailable when the server cannot run it now.
+
+        After QueueUnavailable it is not known whether it ran: the reply may have been lost.
+        """
+        try:
+            return await self._evaluate(name, (self.keys.rq, self.keys.own, *arguments))
+        except TROUBLE as error:
+            raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+
+    async def _evaluate(self, name: str, arguments: Sequence[Argument]) -> Any:
+        digest = self._digests.get(name)
+        if digest is None:
+            digest = await self._load(name)
+        try:
+            return await self.redis.evalsha(digest, 0, *arguments)
+        except NoScriptError:  # the server was restarted, or its scripts were flushed; nothing ran
+            return await self.redis.evalsha(await self._load(name), 0, *arguments)
+
+    async def _load(self, name: str) -> str:
+        digest = await self.redis.script_load(source(name))
+        self._digests[name] = digest.decode() if isinstance(digest, bytes) else str(digest)
+        return self._digests[name]
