@@ -73,9 +73,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
-    prompt: Annotated[
-        str, StringConstraints(min_length=1, max_length=PROMPT_CHARACTERS_MAX), AfterValidator(_prompt)
-    ]
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=PROMPT_CHARACTERS_MAX), AfterValidator(_prompt)]
     model: Name | None = None
     operation: Operation = "generation"
     n: Annotated[int, Field(ge=1, le=IMAGES_PER_JOB_MAX)] = 1
@@ -144,5 +142,5 @@ def queue_name(model: str, priority: str) -> str:
 
 def encode_data(job: Job) -> bytes:
     """Return what RQ keeps in a job hash's `data`: the JSON call of our one function, compressed."""
-    call = [FUNCTION_NAME, None, [job.model_dump(mode="json", exclude_defaults=True)], {}]
+    call: list[object] = [FUNCTION_NAME, None, [job.model_dump(mode="json", exclude_defaults=True)], {}]
     return zlib.compress(json.dumps(call, separators=(",", ":")).encode(), 1)
