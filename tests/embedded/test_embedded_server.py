@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from imagequeue.config import embedded, embedded_wire
 from imagequeue.config.embedded import ensure_server, running_url, stop_server
-from imagequeue.config.embedded_files import ServerFiles, is_held
+from imagequeue.config.embedded_files import ServerFiles
 from imagequeue.config.errors import QueueUnavailable
+from imagequeue.config.locks import is_held
 
 WAIT_SECONDS_MAX = 20.0
 STARTER = """
@@ -93,7 +96,8 @@ def test_the_server_keeps_everything_and_lets_only_its_owner_in(data_dir: Path) 
     folder = data_dir / "server"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder / "server.conf", folder / "server.password"))
-    stranger = redis.Redis(port=int(url.rsplit(":", 1)[1].split("/")[0]))
+    port = int(url.rsplit(":", 1)[1].split("/")[0])
+    stranger = redis.Redis(port=port, retry=Retry(NoBackoff(), 0))
     with stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
 

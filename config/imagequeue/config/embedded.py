@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from imagequeue.config.embedded_files import ServerFiles, is_held, locked
+from imagequeue.config.embedded_files import ServerFiles
 from imagequeue.config.embedded_wire import Wire
 from imagequeue.config.errors import QueueUnavailable
+from imagequeue.config.locks import is_held, locked
 
 START_SECONDS_MAX: Final = 60.0  # reading a large append-only file takes its time
 STOP_SECONDS_MAX: Final = 10.0

@@ -1,25 +1,19 @@
-"""What the embedded server keeps in the data dir: its files, its locks and its configuration.
-
-A lock is held by whoever has its file open (flock), so the kernel gives it back when the holder dies, however it dies:
+"""What the embedded server keeps in the data dir: its configuration, its files and, among them, its locks.
 
 - `starting.lock`  one process at a time starts or stops the server
 - `server.lock`    held by the server itself, which inherits it: free means that no server uses these files
 - `watcher.lock`   held by the watcher
 """
 
-import fcntl
 import os
 import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from imagequeue.config.errors import QueueUnavailable
 
-LOCK_POLL_SECONDS: Final = 0.02
 LOG_BYTES_MAX: Final = 1_000_000
 PASSWORD_BYTES: Final = 24
 
@@ -137,40 +131,3 @@ def _write_private(path: Path, text: str) -> None:
 
 def _quoted(folder: Path) -> str:
     return str(folder).replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _try_lock(path: Path, kind: int) -> int | None:
-    """Return a descriptor that holds the lock until it is closed, or None when somebody else has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def is_held(path: Path) -> bool:
-    """Return whether somebody holds the lock now. Any number may look at once without seeing each other."""
-    descriptor = _try_lock(path, fcntl.LOCK_SH)
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
-
-
-@contextmanager
-def locked(path: Path, seconds_max: float) -> Iterator[int]:
-    """Hold the lock, waiting for it at most so long; QueueUnavailable then. Gives the descriptor."""
-    deadline = time.monotonic() + seconds_max
-    descriptor = _try_lock(path, fcntl.LOCK_EX)
-    while descriptor is None:
-        if time.monotonic() > deadline:
-            raise QueueUnavailable(
-                f"embedded server: {path} has been locked by another process for {seconds_max:.0f} s"
-            )
-        time.sleep(LOCK_POLL_SECONDS)
-        descriptor = _try_lock(path, fcntl.LOCK_EX)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

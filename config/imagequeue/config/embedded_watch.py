@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from imagequeue.config.embedded import stop_locked
-from imagequeue.config.embedded_files import ServerFiles, is_held, locked
+from imagequeue.config.embedded_files import ServerFiles
 from imagequeue.config.embedded_wire import Wire
-from imagequeue.config.errors import QueueUnavailable
+from imagequeue.config.errors import Unavailable
+from imagequeue.config.locks import is_held, locked
 
 LOCK_SECONDS_MAX: Final = 1.0
 RECONNECT_SECONDS: Final = 0.1
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
     if os.fork():
         os._exit(0)  # the starter waits for this process only
     files = ServerFiles.of(Path(data_dir))
-    with suppress(QueueUnavailable), locked(files.watcher_lock, LOCK_SECONDS_MAX):  # one watcher is enough
+    with suppress(Unavailable), locked(files.watcher_lock, LOCK_SECONDS_MAX):  # one watcher is enough
         watch(files, float(idle_seconds), float(interval_seconds))
 
 
@@ -70,7 +71,7 @@ def _stop_if_still_idle(files: ServerFiles, wire: Wire, before: Use) -> bool:
     try:
         with locked(files.starting_lock, LOCK_SECONDS_MAX):
             return _use(wire).shows_nobody_since(before) and stop_locked(files)
-    except QueueUnavailable:  # somebody is starting or stopping it at this very moment
+    except Unavailable:  # somebody is starting or stopping it at this very moment
         return False
 
 

@@ -1,0 +1,1 @@
+"""The commands of this part, one module each, registered by entry point."""
