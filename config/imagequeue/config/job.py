@@ -34,34 +34,61 @@ Delivery = Literal["now", "batch", "auto"]
 OnDoubt = Literal["retry", "hold"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,63}$")]
-TagValue = Annotated[str, StringConstraints(max_length=256)]
 Parameter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
 
 def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time between the years 1 and 9999 in UTC is needed") from error
 
 
 def _prompt(text: str) -> str:
     if not text.strip():
-        raise ValueError("a prompt with at least one visible character")
+        raise ValueError("a prompt with at least one visible character is needed")
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    """Refuse what PostgreSQL and UTF-8 cannot hold, before it makes a job that nobody can store."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("text without NUL characters and lone surrogates is needed")
     return text
 
 
 def _usd(amount: Decimal | None) -> Decimal | None:
     if amount is not None and parse_usd(amount) < 0:
-        raise ValueError("an amount of dollars that is not negative")
+        raise ValueError("an amount of dollars that is not negative is needed")
     return amount
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(metadata)) > METADATA_BYTES_MAX:
-        raise ValueError(f"at most {METADATA_BYTES_MAX} bytes of JSON")
+    _check_value(metadata, NESTING_MAX)
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+    except TypeError as error:
+        raise ValueError("values that JSON can hold are needed") from error
+    if len(text.encode()) > METADATA_BYTES_MAX:
+        raise ValueError(f"at most {METADATA_BYTES_MAX} bytes of JSON are needed")
     return metadata
 
 
+def _check_value(value: object, levels: int) -> None:
+    """Refuse text that cannot be stored, and more than `levels` levels of lists and objects."""
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, dict | list):
+        if levels == 0:
+            raise ValueError(f"nesting of at most {NESTING_MAX} levels is needed")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_value(item, levels - 1)
+
+
 Moment = Annotated[datetime, AfterValidator(_aware)]
+TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_storable)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(_storable)]
+Label = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
 
 
 class Job(BaseModel):
@@ -87,8 +114,8 @@ class Job(BaseModel):
     priority: Priority = "default"
     tenant: Name = "default"
     tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = {}
-    intent: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    intent: Annotated[Label, Field(max_length=128)] | None = None
+    idempotency_key: Annotated[Label, Field(max_length=255)] | None = None
     cache: CacheUse | None = None
     overflow: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
     delivery: Delivery = "now"

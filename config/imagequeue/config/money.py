@@ -6,7 +6,8 @@ from typing import NewType
 NanoUsd = NewType("NanoUsd", int)
 """One billionth of a US dollar. $0.04 is 40_000_000."""
 
-NANO_PER_USD = 1_000_000_000
+NANO_DECIMALS = 9
+NANO_PER_USD = 10**NANO_DECIMALS
 USD_MAX = 10**9  # amounts beyond a billion dollars are typing errors; also keeps sums within 64 bits
 
 
@@ -18,10 +19,10 @@ def parse_usd(text: str | int | Decimal) -> NanoUsd:
         raise ValueError(f"not an amount of dollars: {text!r}") from error
     if not dollars.is_finite() or abs(dollars) > USD_MAX:
         raise ValueError(f"not an amount of dollars: {text!r}")
-    nano = dollars * NANO_PER_USD
-    if nano != nano.to_integral_value():
+    nano = int(dollars * NANO_PER_USD)
+    if Decimal(nano).scaleb(-NANO_DECIMALS) != dollars:  # compared exactly; the product above may have been rounded
         raise ValueError(f"finer than a nano-dollar: {text!r}")
-    return NanoUsd(int(nano))
+    return NanoUsd(nano)
 
 
 def format_usd(amount: int) -> str:

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.sources.utils import parse_env_vars
 
-from imagequeue.config.catalog import load_catalog
+from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.errors import ConfigError
 from imagequeue.config.job import CacheUse, Name
 from imagequeue.config.keys import Keys
@@ -267,11 +267,22 @@ def _check_against_catalog(settings: Settings, where: str) -> None:
             raise ConfigError(
                 f"{where}: organization {org.name}: unknown tier {org.tier!r}; accepted: {', '.join(catalog.tiers)}"
             )
+        _check_limits(org, catalog, where)
     for name in settings.models:
         if name not in catalog.models:
             raise ConfigError(
                 f"{_variable('models')}: unknown model {name!r}{did_you_mean(name, catalog.models)}; "
                 f"known: {', '.join(catalog.models)}, and those of your own [catalog.models]"
+            )
+
+
+def _check_limits(org: Org, catalog: Catalog, where: str) -> None:
+    known = [*catalog.models, *{model.limit_group for model in catalog.models.values()}]
+    for name in org.limits:
+        if name not in known:
+            raise ConfigError(
+                f"{where}: organization {org.name}: limits: unknown model or limit group {name!r}"
+                f"{did_you_mean(name, known)}; your own models belong in [catalog.models]"
             )
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from pydantic import ValidationError
 
 from imagequeue.config.catalog.grid import cell
-from imagequeue.config.catalog.records import ANY, AUTO, Catalog, Model
+from imagequeue.config.catalog.records import ANY, AUTO, Catalog, Model, record_keys
 from imagequeue.config.errors import ConfigError
 from imagequeue.config.nearest import did_you_mean
 
@@ -106,6 +106,8 @@ def _known(names: tuple[str, ...] | list[str]) -> str:
 def _config_error(error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"catalog.{key}: unknown key{did_you_mean(str(first['loc'][-1]), record_keys())}")
     return ConfigError(f"catalog.{key}: {first['msg'].removeprefix('Value error, ')}")
 
 

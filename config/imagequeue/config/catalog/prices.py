@@ -42,6 +42,11 @@ class Usage:
     image_output: int = 0
     text_output: int = 0
 
+    @property
+    def total(self) -> int:
+        """All tokens, in and out."""
+        return self.text_input + self.image_input + self.unsplit_input + self.image_output + self.text_output
+
     @classmethod
     def from_answer(cls, answer: Mapping[str, object]) -> "Usage | None":
         """Return the usage in an answer's JSON object, or None when it reports none (no `usage`, or no output count).

@@ -273,3 +273,10 @@ class Catalog(Record):
         if found is None:
             raise ConfigError(f"tier: unknown tier {name!r}; accepted: {', '.join(self.tiers)}")
         return found
+
+
+def record_keys() -> list[str]:
+    """Return every key that a record of the catalog can have, as written in TOML; for suggestions."""
+    records = (*Record.__subclasses__(), *Sourced.__subclasses__())
+    keys = [field.alias or name for record in records for name, field in record.model_fields.items()]
+    return list(dict.fromkeys(["like", *keys]))
