@@ -13,6 +13,11 @@ ImageQueueError
 └── LedgerBreach            an invariant of the ledger does not hold
 """
 
+from typing import Final
+
+DEBUG_VARIABLE: Final = "IMAGEQUEUE_DEBUG"
+"""The environment variable that, set to 1, makes the command line show where an error came from. No setting."""
+
 
 class ImageQueueError(Exception):
     """Root of the tree; its text is one line a user can act on."""

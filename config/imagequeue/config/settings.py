@@ -22,7 +22,7 @@ from pydantic_settings import (
 from pydantic_settings.sources.utils import parse_env_vars
 
 from imagequeue.config.catalog import Catalog, load_catalog
-from imagequeue.config.errors import ConfigError
+from imagequeue.config.errors import DEBUG_VARIABLE, ConfigError
 from imagequeue.config.job import CacheUse, Name
 from imagequeue.config.keys import Keys
 from imagequeue.config.money import NanoUsd, parse_usd
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the ledger."""
     store_url: Annotated[
         str, _matching(r"(file:///|(s3|gs|az)://[^/])", "file:///PATH, s3://BUCKET, gs://BUCKET or az://CONTAINER")
-    ] = Field(default_factory=lambda data: f"file://{data['data_dir']}/images")
+    ] = Field(default_factory=lambda data: f"{data['data_dir'].as_uri()}/images")
     """Where images are kept."""
     orgs: tuple[Org, ...] = ()
     """Who pays and where calls go; empty when none is configured and OPENAI_API_KEY is not set."""
@@ -215,7 +215,7 @@ def _read_file(environ: Mapping[str, str], cwd: Path) -> tuple[Path, dict[str, A
 
 
 def _refuse_unknown(environ: Mapping[str, str], referenced: set[str]) -> None:
-    known = [CONFIG_VARIABLE, *(_variable(field) for field in Settings.model_fields)]
+    known = [CONFIG_VARIABLE, DEBUG_VARIABLE, *(_variable(field) for field in Settings.model_fields)]
     for name in environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known and name not in referenced:
             raise ConfigError(f"{name}: unknown variable{did_you_mean(name.upper(), known)}")

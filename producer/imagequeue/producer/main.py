@@ -12,11 +12,10 @@ from typing import Annotated, Final
 
 import typer
 
-from imagequeue.config.errors import ConfigError, ImageQueueError, JobRefused
+from imagequeue.config.errors import DEBUG_VARIABLE, ConfigError, ImageQueueError, JobRefused
 from imagequeue.producer.commands.output import print_error
 from imagequeue.producer.registry import BrokenPart, installed_parts, parts_for, register_parts
 
-DEBUG_VARIABLE: Final = "IMAGEQUEUE_DEBUG"
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
