@@ -1,0 +1,172 @@
+"""Commits batches on one connection, whatever becomes of the connection.
+
+Every transaction moves this writer's head in `ledger_writer`. When the answer to a COMMIT is lost, the head tells
+whether it took place, so nothing is booked twice and nothing booked is taken for lost.
+"""
+
+import os
+import socket
+import sqlite3
+import time
+from dataclasses import dataclass
+from itertools import count
+from typing import Final, TypedDict, cast
+
+import psycopg
+from sqlalchemy import Engine, PoolProxiedConnection, insert
+from sqlalchemy.exc import DBAPIError
+
+from imagequeue.config.clock import Clock
+from imagequeue.config.errors import ImageQueueError, LedgerBreach, LedgerUnavailable
+from imagequeue.ledger.apply import Batch, apply
+from imagequeue.ledger.entries import Head
+from imagequeue.ledger.moments import microseconds
+from imagequeue.ledger.schema import writer
+from imagequeue.ledger.statements import statements_for
+from imagequeue.ledger.transaction import Transaction, open_cursor
+from imagequeue.ledger.unit import Conflict, Unit
+
+TRIES_MAX: Final = 3
+PAUSE_SECONDS: Final = 0.05  # before the second try; four times as long before each further one
+IDS_PER_WRITER: Final = 2**32  # leaves two million writers below 2**53, which JavaScript still counts exactly
+UNREACHABLE: Final = (
+    sqlite3.OperationalError,
+    psycopg.OperationalError,  # deadlocks and failed serialization too
+    psycopg.InterfaceError,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Position:
+    """How far this writer has come: transactions committed, and the head of its chain."""
+
+    batches: int
+    head: Head
+
+
+class HeadColumns(TypedDict):
+    """Part of a row of `ledger_writer`."""
+
+    batches: int
+    head_seq: int
+    head_hash: str
+
+
+class Committer:
+    """The one writing connection of a process; used by one thread. `open` first."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._statements = statements_for(engine.dialect.name)
+        self._connection: PoolProxiedConnection | None = None
+        self._transaction: Transaction | None = None
+        self._position = Position(batches=0, head=Head(writer_id=0))
+        self._numbers = count(1)
+
+    def open(self) -> None:
+        """Register this process as a new writer, with a chain of its own."""
+        row = {
+            "host": socket.gethostname(),
+            "process_id": os.getpid(),
+            "started_at_us": microseconds(self._clock.now()),
+        }
+        with self._engine.begin() as connection:
+            writer_id = connection.execute(insert(writer).values(row).returning(writer.c.id)).scalar_one()
+        self._position = Position(batches=0, head=Head(writer_id=writer_id))
+        self._connect()
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._disconnect()
+        self._engine.dispose()
+
+    def commit(self, batch: Batch) -> list[object]:
+        """Return the answers in order, after the commit; an exception among them is that operation's answer."""
+        try:
+            return self._commit(batch)
+        except ImageQueueError as error:
+            return [error] * len(batch)
+        except Exception as error:  # the boundary of the writer: the error is each caller's answer
+            if len(batch) > 1:  # one of them is the cause: each on its own, so that the others are booked
+                return [self.commit([operation])[0] for operation in batch]
+            return [LedgerUnavailable(f"ledger: {one_line(error)}")]
+
+    def _commit(self, batch: Batch) -> list[object]:
+        for tried in range(TRIES_MAX):
+            before = self._position
+            answers: list[object] = []
+            try:
+                if self._connection is None:
+                    self._connect()
+                self._transact(batch, answers, trusting=tried == 0)
+            except (*UNREACHABLE, DBAPIError) as error:
+                if self._took_place(before):
+                    return answers
+                if tried + 1 == TRIES_MAX:
+                    raise LedgerUnavailable(f"ledger: {one_line(error)}") from error
+                time.sleep(PAUSE_SECONDS * 4**tried)
+            except (Conflict, sqlite3.IntegrityError, psycopg.IntegrityError):
+                if tried + 1 == TRIES_MAX:
+                    raise
+            else:
+                return answers
+        raise AssertionError("the last try returns or raises")
+
+    def _transact(self, batch: Batch, answers: list[object], *, trusting: bool) -> None:
+        transaction = cast("Transaction", self._transaction)
+        transaction.run(self._statements.begin, {})
+        try:
+            after = self._work(transaction, batch, answers, trusting=trusting)
+        except BaseException:
+            self._roll_back(transaction)
+            raise
+        transaction.run("ROLLBACK" if after is None else "COMMIT", {})
+        if after is not None:
+            self._position = Position(batches=self._position.batches + 1, head=after)
+
+    def _work(self, transaction: Transaction, batch: Batch, answers: list[object], *, trusting: bool) -> Head | None:
+        unit = Unit(transaction=transaction, now_us=microseconds(self._clock.now()), next_id=self._next_id)
+        answers[:] = apply(unit, batch, trusting=trusting)
+        return unit.write(self._position.head, self._position.batches)
+
+    def _next_id(self) -> int:
+        return self._position.head.writer_id * IDS_PER_WRITER + next(self._numbers)
+
+    def _roll_back(self, transaction: Transaction) -> None:
+        try:
+            transaction.run("ROLLBACK", {})
+        except (sqlite3.Error, psycopg.Error):
+            self._disconnect()  # which rolls back as well
+
+    def _took_place(self, before: Position) -> bool:
+        """Return whether the transaction after `before` was committed although its answer was lost."""
+        self._disconnect()
+        try:
+            self._connect()
+        except (*UNREACHABLE, DBAPIError):
+            return False  # the next connection tells where we stand
+        return self._position.batches == before.batches + 1
+
+    def _connect(self) -> None:
+        self._connection = self._engine.raw_connection()
+        cursor = open_cursor(self._connection.driver_connection)
+        lists_as_json = self._engine.dialect.name == "sqlite"
+        self._transaction = Transaction(cursor, self._statements, lists_as_json=lists_as_json)
+        writer_id = self._position.head.writer_id
+        found = cast("list[HeadColumns]", self._transaction.rows(self._statements.head, {"of": writer_id}))
+        if not found:
+            raise LedgerBreach(f"ledger: writer {writer_id} is gone from the database; was it restored from a copy?")
+        head = Head(writer_id=writer_id, seq=found[0]["head_seq"], hash=found[0]["head_hash"])
+        self._position = Position(batches=found[0]["batches"], head=head)
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._transaction = self._connection, None, None
+        if connection is not None:
+            connection.invalidate()
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's first line, which holds no parameters."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"

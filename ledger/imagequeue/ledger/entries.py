@@ -1,0 +1,159 @@
+"""The double entries of an attempt, and the chain that makes a changed one visible. Pure.
+
+One entry moves an amount from the credited account to the debited one, so every entry balances by construction.
+Accounts of an organization: `budget` (not spoken for), `held` (a call may be under way), `doubt` (sent, unanswered),
+`spent` (billed to us), `credits` (paid in advance). What an attempt keeps in `held` and `doubt` ends at zero.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+EntryKind = Literal[
+    "hold", "settle", "release", "overrun", "void", "doubt", "reconcile", "correction", "credit-grant", "credit-use"
+]
+HASH_OF_NOTHING: Final = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One transfer: `amount_nano` leaves `credit` and enters `debit`. `day` is the day that it counts for."""
+
+    kind: EntryKind
+    debit: str
+    credit: str
+    amount_nano: int
+    day: str
+    attempt_id: int | None = None
+    catalog_version: str = ""
+    memo: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What entries need to know of an attempt."""
+
+    attempt_id: int
+    org: str
+    bound_nano: int
+    day: str
+    catalog_version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """An entry in its place in a writer's chain."""
+
+    writer_id: int
+    seq: int
+    at_us: int
+    entry: Entry
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """Where a writer's chain ends."""
+
+    writer_id: int
+    seq: int = 0
+    hash: str = HASH_OF_NOTHING
+
+
+def account(name: Literal["budget", "held", "doubt", "spent", "credits", "paid"], org: str) -> str:
+    """Return an organization's account, e.g. `held:main`."""
+    return f"{name}:{org}"
+
+
+def hold(of: Holding) -> list[Entry]:
+    """Return the entries of an attempt that is about to be sent."""
+    return [_move("hold", of, "held", "budget", of.bound_nano)]
+
+
+def void(of: Holding) -> list[Entry]:
+    """Return the entries of an attempt that certainly was not billed."""
+    return [_move("void", of, "budget", "held", of.bound_nano)]
+
+
+def doubt(of: Holding) -> list[Entry]:
+    """Return the entries of an attempt that was sent and never answered; its amount stays spoken for."""
+    return [_move("doubt", of, "doubt", "held", of.bound_nano)]
+
+
+def settle(of: Holding, usd_nano: int) -> list[Entry]:
+    """Return the entries of an attempt that cost `usd_nano`, more than its hold included."""
+    return _bill("settle", of, "held", usd_nano, "")
+
+
+def reconcile(of: Holding, usd_nano: int, reason: str) -> list[Entry]:
+    """Return the entries of an attempt in doubt that turned out to cost `usd_nano` (0: it was not billed)."""
+    return _bill("reconcile", of, "doubt", usd_nano, reason)
+
+
+def correction(org: str, day: str, usd_nano: int, reason: str) -> list[Entry]:
+    """Return the entry that adds `usd_nano` (negative: takes it back) to what the organization spent on that day."""
+    debit, credit = ("spent", "budget") if usd_nano >= 0 else ("budget", "spent")
+    return [
+        Entry(
+            kind="correction",
+            debit=f"{debit}:{org}",
+            credit=f"{credit}:{org}",
+            amount_nano=abs(usd_nano),
+            day=day,
+            memo=reason,
+        )
+    ]
+
+
+def _bill(kind: EntryKind, of: Holding, source: Literal["held", "doubt"], usd_nano: int, memo: str) -> list[Entry]:
+    entries = [_move(kind, of, "spent", source, min(usd_nano, of.bound_nano), memo)]
+    if usd_nano < of.bound_nano:
+        entries.append(_move("release", of, "budget", source, of.bound_nano - usd_nano, memo))
+    if usd_nano > of.bound_nano:
+        entries.append(_move("overrun", of, "spent", "budget", usd_nano - of.bound_nano, memo))
+    return entries
+
+
+def _move(kind: EntryKind, of: Holding, debit: str, credit: str, amount_nano: int, memo: str = "") -> Entry:
+    return Entry(
+        kind=kind,
+        debit=f"{debit}:{of.org}",
+        credit=f"{credit}:{of.org}",
+        amount_nano=amount_nano,
+        day=of.day,
+        attempt_id=of.attempt_id,
+        catalog_version=of.catalog_version,
+        memo=memo,
+    )
+
+
+def link(head: Head, entries: Iterable[Entry], at_us: int) -> list[Link]:
+    """Return the entries as the next links after `head`."""
+    links = []
+    seq, previous = head.seq, head.hash
+    for entry in entries:
+        seq += 1
+        previous = link_hash(previous, head.writer_id, seq, at_us, entry)
+        links.append(Link(writer_id=head.writer_id, seq=seq, at_us=at_us, entry=entry, hash=previous))
+    return links
+
+
+def link_hash(previous: str, writer_id: int, seq: int, at_us: int, entry: Entry) -> str:
+    """Return SHA-256 in hex over the previous hash and every field, as a JSON list: no two contents look alike."""
+    content = [
+        previous,
+        writer_id,
+        seq,
+        at_us,
+        entry.attempt_id,
+        entry.kind,
+        entry.debit,
+        entry.credit,
+        entry.amount_nano,
+        entry.day,
+        entry.catalog_version,
+        entry.memo,
+    ]
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,131 @@
+"""Holds: whether a call may be made, decided for a whole batch inside one transaction."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from imagequeue.ledger import entries
+from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult
+from imagequeue.ledger.caps import first_reached, scope, scopes
+from imagequeue.ledger.entries import Holding
+from imagequeue.ledger.resolve import Resolution, move
+from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, canonical_json, outcome_of
+from imagequeue.ledger.statements import RESOLVED_COLUMNS
+from imagequeue.ledger.transaction import Parameters
+from imagequeue.ledger.unit import Unit
+
+WORKER_LOST: Final = "its worker was lost; the job was delivered again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """What the ledger knows of a job before a hold."""
+
+    outcome: OutcomeColumns | None = None
+    attempts: tuple[AttemptColumns, ...] = ()
+
+    @property
+    def used_nano(self) -> int:
+        """What the job's earlier attempts cost, or may cost."""
+        return sum(row["upper_bound_nano"] if row["usd_nano"] is None else row["usd_nano"] for row in self.attempts)
+
+    @property
+    def next_n(self) -> int:
+        """The number of the next attempt."""
+        return 1 + max((row["n"] for row in self.attempts), default=0)
+
+
+def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[HoldResult]:
+    """Return the answers in order. `trusting` takes the word of requests that say they are first deliveries."""
+    histories = _histories(unit, [r.job_id for r in requests if not (trusting and r.first_delivery)])
+    used_nano = unit.lock_balances(name for r in requests for name in scopes(r.org, r.tenant, unit.day))
+    return [_hold(unit, request, histories.get(request.job_id, History()), used_nano) for request in requests]
+
+
+def _histories(unit: Unit, job_ids: list[str]) -> dict[str, History]:
+    if not job_ids:
+        return {}
+    attempts, outcomes = unit.attempts_by_job(job_ids), unit.outcomes_by_job(job_ids)
+    return {
+        job_id: History(outcome=outcomes.get(job_id), attempts=tuple(attempts.get(job_id, ()))) for job_id in job_ids
+    }
+
+
+def _hold(unit: Unit, request: HoldRequest, history: History, used_nano: dict[str, int]) -> HoldResult:
+    if history.outcome is not None:
+        return AlreadyDone(outcome=outcome_of(history.outcome))
+    doubted = _doubt_lost(unit, history)
+    if reached := _reached(request, history, used_nano, unit.day):
+        return reached
+    return _admit(unit, request, history.next_n, doubted, used_nano)
+
+
+def _doubt_lost(unit: Unit, history: History) -> tuple[int, ...]:
+    lost = [row for row in history.attempts if row["state"] == "held"]
+    for row in lost:
+        move(unit, row, Resolution(state="in_doubt", reason=WORKER_LOST))
+    return tuple(row["id"] for row in lost)
+
+
+def _reached(request: HoldRequest, history: History, used_nano: dict[str, int], day: str) -> CapReached | None:
+    if not request.caps:
+        return None
+    caps = [(cap, scope(cap.kind, request.org, request.tenant, request.job_id, day)) for cap in request.caps]
+    of_job = scope("job", request.org, request.tenant, request.job_id, day)
+    return first_reached(caps, {**used_nano, of_job: history.used_nano}, request.upper_bound_nano, day)
+
+
+def _admit(unit: Unit, request: HoldRequest, n: int, doubted: tuple[int, ...], used_nano: dict[str, int]) -> Held:
+    attempt_id = unit.next_id()
+    unit.attempts.append(_attempt_row(unit, request, attempt_id, n))
+    holding = Holding(
+        attempt_id=attempt_id,
+        org=request.org,
+        bound_nano=request.upper_bound_nano,
+        day=unit.day,
+        catalog_version=request.catalog_version,
+    )
+    unit.entries.extend(entries.hold(holding))
+    key = (unit.day, request.org, request.model, request.tenant, request.priority)
+    unit.count(key, held=1, held_nano=request.upper_bound_nano)
+    _use(unit, request, used_nano)
+    return Held(attempt_id=attempt_id, n=n, doubted=doubted)
+
+
+def _use(unit: Unit, request: HoldRequest, used_nano: dict[str, int]) -> None:
+    """Count the hold for its scopes, and let the database itself refuse to pass a cap when it is written."""
+    for name in scopes(request.org, request.tenant, unit.day):
+        used_nano[name] += request.upper_bound_nano
+        unit.balances[name] += request.upper_bound_nano
+    for cap in request.caps:
+        if cap.kind != "job":
+            name = scope(cap.kind, request.org, request.tenant, request.job_id, unit.day)
+            unit.limits[name] = max(cap.limit_nano, unit.limits.get(name, 0))
+
+
+def _attempt_row(unit: Unit, request: HoldRequest, attempt_id: int, n: int) -> Parameters:
+    unknown_yet = dict.fromkeys(RESOLVED_COLUMNS)
+    return {
+        **unknown_yet,
+        "id": attempt_id,
+        "job_id": request.job_id,
+        "n": n,
+        "lease_token": request.lease_token,
+        "org": request.org,
+        "model": request.model,
+        "tenant": request.tenant,
+        "priority": request.priority,
+        "tags": canonical_json(request.tags),
+        "intent": request.intent,
+        "delivery": request.delivery,
+        "operation": request.operation,
+        "size": request.size,
+        "quality": request.quality,
+        "images_requested": request.images,
+        "upper_bound_nano": request.upper_bound_nano,
+        "credits": request.credits,
+        "catalog_version": request.catalog_version,
+        "state": "held",
+        "images": 0,
+        "day": unit.day,
+        "held_at_us": unit.now_us,
+    }

@@ -1,0 +1,204 @@
+"""The ledger as the rest of the program uses it: asynchronous, and true once a call has returned."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Final, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from imagequeue.config.clock import Clock, SystemClock
+from imagequeue.config.errors import LedgerUnavailable
+from imagequeue.config.money import NANO_PER_USD, USD_MAX
+from imagequeue.ledger import operations
+from imagequeue.ledger.api import (
+    CAPS_PER_HOLD_MAX,
+    AttemptRow,
+    CacheHit,
+    Decision,
+    Ending,
+    HoldRequest,
+    HoldResult,
+    JobFacts,
+    JobFailure,
+    Outcome,
+    Settlement,
+    WebhookRow,
+)
+from imagequeue.ledger.committer import Committer, one_line
+from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
+from imagequeue.ledger.migrate import migrate
+from imagequeue.ledger.operations import Operation
+from imagequeue.ledger.reads import attempts_of_jobs, outcomes_of_jobs
+from imagequeue.ledger.writer import Writer
+
+WRITE_SECONDS_MAX: Final = 120.0
+READ_SECONDS_MAX: Final = 300.0
+AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
+
+Answer = TypeVar("Answer")
+
+
+class Ledger:
+    """Attempts, holds, outcomes and reports in one database. Made by `open`; `aclose` at the end.
+
+    Every method raises LedgerUnavailable when the database does not answer. What a write meant to do is then either
+    done or not done; holds that nobody heard of are voided, or become in doubt when the job is delivered again.
+    """
+
+    def __init__(self, url: URL, writer: Writer, reader: Engine) -> None:
+        self._url = url
+        self._writer = writer
+        self._reader = reader
+        self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="imagequeue-ledger-read")
+
+    @classmethod
+    async def open(cls, url: str, *, clock: Clock | None = None) -> "Ledger":
+        """Return the ledger at a SQLAlchemy URL, its tables made or brought up to date.
+
+        ConfigError for a URL that is neither a SQLite file nor PostgreSQL.
+        """
+        parsed = parse_url(url)
+        committer = await asyncio.to_thread(_opened_committer, parsed, clock or SystemClock())
+        writer = Writer(committer)
+        writer.start()
+        return cls(parsed, writer, reader_engine(parsed))
+
+    async def aclose(self) -> None:
+        """Commit what was asked for and let the database go."""
+        await self._writer.close()
+        self._readers.shutdown(wait=True)
+        self._reader.dispose()
+
+    async def ping(self) -> None:
+        """Return when the database answers and this process can write to it."""
+        if not self._writer.alive:
+            raise LedgerUnavailable("ledger: closed")
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+
+    async def hold(self, request: HoldRequest) -> HoldResult:
+        """Commit an attempt before its call, or say why there must be none.
+
+        A job that has ended is AlreadyDone. A cap that the attempt would pass is CapReached. An earlier attempt of
+        the job that is still held had its worker die: it goes in doubt, and keeps its hold.
+        """
+        _check_amount("upper_bound_nano", request.upper_bound_nano)
+        if request.images < 1:
+            raise ValueError("images: at least 1")
+        if len(request.caps) > CAPS_PER_HOLD_MAX:
+            raise ValueError(f"caps: at most {CAPS_PER_HOLD_MAX}")
+        return await self._write(operations.Hold(request=request))
+
+    async def settle(self, attempt_id: int, settlement: Settlement) -> bool:
+        """Book an answered call and the job's success, both or neither; the images must be durable before.
+
+        False: the attempt was resolved before, or taken for lost, so the job is not the caller's to finish. In the
+        second case its cost is booked all the same. NotFound: there is no such attempt.
+        """
+        _check_amount("usd_nano", settlement.usd_nano)
+        return await self._write(operations.Settle(attempt_id=attempt_id, settlement=settlement))
+
+    async def void(self, attempt_id: int, ending: Ending, outcome: JobFailure | None = None) -> bool:
+        """Release the hold of a call that certainly was not billed; with `outcome`, the job has failed for good.
+
+        False and NotFound as in `settle`.
+        """
+        return await self._write(operations.Void(attempt_id=attempt_id, ending=ending, outcome=outcome))
+
+    async def doubt(self, attempt_id: int, ending: Ending, outcome: JobFailure | None = None) -> bool:
+        """Keep the hold of a call that was sent and not answered, until it is reconciled.
+
+        False and NotFound as in `settle`.
+        """
+        return await self._write(operations.Doubt(attempt_id=attempt_id, ending=ending, outcome=outcome))
+
+    async def resolve(
+        self, attempt_id: int, decision: Decision, usd_nano: int | None = None, *, reason: str, by: str
+    ) -> bool:
+        """Decide an attempt in doubt: `billed` for `usd_nano` (None: for its whole hold), or `not_billed`.
+
+        False when it is not in doubt (any more). `by` says who decided, and is kept with the reason.
+        """
+        _check_amount("usd_nano", usd_nano or 0)
+        operation = operations.Resolve(
+            attempt_id=attempt_id, decision=decision, usd_nano=usd_nano, reason=f"{reason} (by {by})"
+        )
+        return await self._write(operation)
+
+    async def record_outcome(self, job_id: str, outcome: JobFailure | CacheHit, facts: JobFacts) -> bool:
+        """Store how a job ended that made no call; False when it had ended before, which then stands."""
+        return await self._write(operations.Record(job_id=job_id, outcome=outcome, facts=facts))
+
+    async def reopen(self, job_id: str) -> bool:
+        """Set a failure aside, so that the job can be tried again; False when there is none."""
+        return await self._write(operations.Reopen(job_id=job_id))
+
+    async def keep(self, job_id: str, image_sha256s: Sequence[str] | None = None) -> bool:
+        """Note which images of a job are used (None: all); NotFound when it has no such image."""
+        sha256s = None if image_sha256s is None else tuple(image_sha256s)
+        return await self._write(operations.Keep(job_id=job_id, sha256s=sha256s))
+
+    async def claim_webhooks(self, count: int, lease_seconds: float) -> tuple[WebhookRow, ...]:
+        """Take up to `count` messages that are due; unless ended, they are due again after `lease_seconds`."""
+        return await self._write(operations.ClaimWebhooks(count=count, lease_seconds=lease_seconds))
+
+    async def webhook_delivered(self, webhook_id: int) -> bool:
+        """Note that a message arrived."""
+        return await self._write(operations.EndWebhook(webhook_id=webhook_id, delivered=True))
+
+    async def webhook_failed(self, webhook_id: int, error: str, next_try: datetime | None) -> bool:
+        """Note that a message did not arrive, and when to try again (None: never)."""
+        operation = operations.EndWebhook(webhook_id=webhook_id, delivered=False, error=error, next_try=next_try)
+        return await self._write(operation)
+
+    async def outcomes(self, job_ids: Iterable[str]) -> dict[str, Outcome]:
+        """Return how those of the jobs ended that have ended."""
+        wanted = list(job_ids)
+        return await self.read(lambda connection: outcomes_of_jobs(connection, wanted))
+
+    async def attempts(self, job_ids: Iterable[str]) -> Mapping[str, tuple[AttemptRow, ...]]:
+        """Return the attempts of those of the jobs that have any, in order."""
+        wanted = list(job_ids)
+        return await self.read(lambda connection: attempts_of_jobs(connection, wanted))
+
+    async def read(self, report: Callable[[Connection], Answer]) -> Answer:
+        """Return what `report` reads, on a connection that cannot write, in a thread."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(READ_SECONDS_MAX):
+                return await loop.run_in_executor(self._readers, self._read, report)
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"ledger: no answer in {READ_SECONDS_MAX:.0f} s") from error
+
+    def _read(self, report: Callable[[Connection], Answer]) -> Answer:
+        try:
+            with self._reader.begin() as connection:
+                return report(connection)
+        except SQLAlchemyError as error:
+            raise LedgerUnavailable(f"ledger: {one_line(error)}") from error
+
+    async def _write(self, operation: Operation[Answer]) -> Answer:
+        try:
+            async with asyncio.timeout(WRITE_SECONDS_MAX):
+                return await self._writer.submit(operation)
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"ledger: no answer in {WRITE_SECONDS_MAX:.0f} s") from error
+
+
+def _opened_committer(url: URL, clock: Clock) -> Committer:
+    engine = writer_engine(url)
+    try:
+        with engine.begin() as connection:
+            migrate(connection)
+        committer = Committer(engine, clock)
+        committer.open()
+    except SQLAlchemyError as error:
+        raise LedgerUnavailable(f"ledger {url.render_as_string()}: {one_line(error)}") from error
+    return committer
+
+
+def _check_amount(field: str, amount_nano: int) -> None:
+    if not 0 <= amount_nano <= AMOUNT_NANO_MAX:
+        raise ValueError(f"{field}: 0 to {AMOUNT_NANO_MAX} nano-dollars")

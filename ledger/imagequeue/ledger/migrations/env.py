@@ -1,0 +1,16 @@
+"""Where Alembic meets the ledger: one open connection, handed over by `imagequeue.ledger.migrate`."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from imagequeue.ledger.schema import metadata
+
+
+def run() -> None:
+    """Migrate on the connection of `imagequeue.ledger.migrate`, inside its transaction."""
+    connection: Connection = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
+    context.run_migrations()
+
+
+run()

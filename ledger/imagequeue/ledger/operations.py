@@ -1,0 +1,175 @@
+"""What the writer can be asked to do, each with the type of its answer."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from imagequeue.ledger.api import (
+    CacheHit,
+    Decision,
+    Ending,
+    HoldRequest,
+    HoldResult,
+    JobFacts,
+    JobFailure,
+    Settlement,
+    WebhookRow,
+)
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Operation(Generic[Answer_co]):
+    """One request to the writer, answered with an `Answer_co` after the commit."""
+
+    __slots__ = ()
+
+    @property
+    def subject(self) -> Hashable:
+        """What it is about: two operations on one subject never share a transaction."""
+        return id(self)
+
+
+class OnAttempt(Operation[bool]):
+    """An operation that resolves one attempt."""
+
+    __slots__ = ()
+    attempt_id: int
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the attempt."""
+        return self.attempt_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold(Operation[HoldResult]):
+    """Commit an attempt before its call."""
+
+    request: HoldRequest
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the job."""
+        return self.request.job_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settle(OnAttempt):
+    """Book an answered call, with the job's outcome."""
+
+    attempt_id: int
+    settlement: Settlement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Void(OnAttempt):
+    """Release the hold of a call that certainly was not billed."""
+
+    attempt_id: int
+    ending: Ending
+    outcome: JobFailure | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt(OnAttempt):
+    """Keep the hold of a call that was sent and never answered."""
+
+    attempt_id: int
+    ending: Ending
+    outcome: JobFailure | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolve(OnAttempt):
+    """Decide an attempt in doubt. `usd_nano` None: the whole hold was billed."""
+
+    attempt_id: int
+    decision: Decision
+    usd_nano: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnJob(Operation[bool]):
+    """An operation on the outcome of one job."""
+
+    job_id: str
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the job."""
+        return self.job_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record(OnJob):
+    """Store the outcome of a job that ended without an attempt."""
+
+    outcome: JobFailure | CacheHit
+    facts: JobFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keep(OnJob):
+    """Note which images of a job are used. None: all of them."""
+
+    sha256s: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reopen(OnJob):
+    """Let a job that ended without images be tried again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Correct(Operation[bool]):
+    """Book what the provider's bill shows beyond our own rows, once for each source."""
+
+    org: str
+    day: str
+    model: str
+    usd_nano: int
+    reason: str
+    source: str
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the source."""
+        return self.source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimWebhooks(Operation[tuple[WebhookRow, ...]]):
+    """Take due messages of the outbox for `lease_seconds`."""
+
+    count: int
+    lease_seconds: float
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the outbox: one claim in a transaction."""
+        return ClaimWebhooks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndWebhook(Operation[bool]):
+    """Note a delivery, or when to try again (None: never)."""
+
+    webhook_id: int
+    delivered: bool
+    error: str | None = None
+    next_try: datetime | None = None
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the message."""
+        return "webhook", self.webhook_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purge(Operation[int]):
+    """Delete messages of the outbox that ended before a moment."""
+
+    before: datetime

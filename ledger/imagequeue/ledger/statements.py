@@ -1,0 +1,213 @@
+"""The SQL of the writer: Core expressions, compiled once for the database in use.
+
+The writer gives the texts to the driver itself: at a few statements for each job, SQLAlchemy's execution would cost
+more than the database does. Parameters have the names of the columns, and of the bindparams below.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    Dialect,
+    Table,
+    Update,
+    and_,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.sql import ClauseElement, ColumnElement, Select
+
+from imagequeue.ledger.schema import (
+    DIMENSIONS,
+    MEASURES,
+    attempt,
+    balance,
+    entry,
+    outcome,
+    rollup,
+    source,
+    webhook,
+    writer,
+)
+
+RESOLVED_COLUMNS = (
+    "state",
+    "usd_nano",
+    "images",
+    "usage",
+    "request_id",
+    "client_request_id",
+    "status_code",
+    "error_code",
+    "error_message",
+    "reason",
+    "sent_at_us",
+    "ended_at_us",
+    "resolved_at_us",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statements:
+    """Texts for one kind of database. `:ids` and `:scopes` are lists, see `list_parameter`."""
+
+    begin: str
+    insert_attempt: str
+    resolve_attempt: str  # the columns of RESOLVED_COLUMNS, key, expected (state)
+    insert_entry: str
+    insert_outcome: str  # changes no row when the job has an outcome that was not reopened
+    insert_webhook: str
+    add_scope: str  # scope
+    lock_scopes: str  # scopes
+    move_balance: str  # of (scope), delta, limit
+    add_rollup: str
+    move_head: str  # of (writer), before (batches), head_seq, head_hash
+    head: str  # of (writer)
+    attempts_by_id: str  # ids
+    attempts_by_job: str  # ids
+    outcomes_by_job: str  # ids
+    keep_images: str  # of (job), kept, kept_images
+    reopen_outcome: str  # of (job), reopened_at_us
+    add_source: str  # source, at_us; changes no row when it is there
+    due_webhooks: str  # now_us, count
+    lease_webhooks: str  # of (webhook), until_us
+    end_webhook: str  # of (webhook), delivered_at_us, gave_up_at_us, due_at_us, last_error
+    delete_webhooks: str  # before_us
+
+
+def statements_for(dialect_name: str) -> Statements:
+    """Return the texts for `sqlite` or `postgresql`."""
+    sql = _Compiler(dialect_name)
+    return Statements(
+        begin="BEGIN IMMEDIATE" if dialect_name == "sqlite" else "BEGIN",
+        insert_attempt=sql.text(insert(attempt)),
+        resolve_attempt=sql.text(_resolve_attempt()),
+        insert_entry=sql.text(insert(entry)),
+        insert_outcome=sql.text(sql.insert_outcome()),
+        insert_webhook=sql.text(insert(webhook)),
+        add_scope=sql.text(sql.add_scope()),
+        lock_scopes=sql.text(
+            select(balance).where(sql.among(balance.c.scope, "scopes")).order_by(balance.c.scope).with_for_update()
+        ),
+        move_balance=sql.text(_move_balance()),
+        add_rollup=sql.text(sql.add_rollup()),
+        move_head=sql.text(_move_head()),
+        head=sql.text(_head()),
+        attempts_by_id=sql.text(sql.attempts(attempt.c.id)),
+        attempts_by_job=sql.text(sql.attempts(attempt.c.job_id)),
+        outcomes_by_job=sql.text(sql.outcomes()),
+        keep_images=sql.text(_on_outcome("kept", "kept_images")),
+        reopen_outcome=sql.text(_on_outcome("reopened_at_us").where(outcome.c.status != literal_column("'succeeded'"))),
+        add_source=sql.text(sql.upsert(source).on_conflict_do_nothing()),
+        due_webhooks=sql.text(_due_webhooks()),
+        lease_webhooks=sql.text(_lease_webhook()),
+        end_webhook=sql.text(_end_webhook()),
+        delete_webhooks=sql.text(_delete_webhooks()),
+    )
+
+
+class _Compiler:
+    """What differs between the two databases."""
+
+    def __init__(self, dialect_name: str) -> None:
+        self._sqlite = dialect_name == "sqlite"
+        self._dialect: Dialect = sqlite.dialect(paramstyle="named") if self._sqlite else psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
+
+    def text(self, clause: ClauseElement) -> str:
+        return str(clause.compile(dialect=self._dialect))
+
+    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+
+    def among(self, of: ColumnElement[object], name: str) -> ColumnElement[bool]:
+        """Return the condition that `of` is in a list of any length: a JSON list on SQLite, an array on PostgreSQL."""
+        if self._sqlite:
+            return of.in_(select(func.json_each(bindparam(name)).table_valued(column("value")).c.value))
+        return of == any_(bindparam(name, type_=postgresql.ARRAY(of.type)))
+
+    def attempts(self, by: Column[object]) -> Select[tuple[object, ...]]:
+        return select(attempt).where(self.among(by, "ids")).order_by(attempt.c.id).with_for_update()
+
+    def outcomes(self) -> Select[tuple[object, ...]]:
+        standing = and_(self.among(outcome.c.job_id, "ids"), outcome.c.reopened_at_us.is_(None))
+        return select(outcome).where(standing).order_by(outcome.c.job_id).with_for_update()
+
+    def add_scope(self) -> ClauseElement:
+        nothing_used = literal_column("0")
+        return self.upsert(balance).values(scope=bindparam("scope"), used_nano=nothing_used).on_conflict_do_nothing()
+
+    def insert_outcome(self) -> ClauseElement:
+        wanted = self.upsert(outcome)
+        changed = {name: wanted.excluded[name] for name in outcome.c.keys() if name != "job_id"}  # noqa: SIM118  # a column collection iterates over columns
+        return wanted.on_conflict_do_update(
+            index_elements=["job_id"], set_=changed, where=outcome.c.reopened_at_us.is_not(None)
+        )
+
+    def add_rollup(self) -> ClauseElement:
+        added = self.upsert(rollup)
+        sums = {name: rollup.c[name] + added.excluded[name] for name in MEASURES}
+        return added.on_conflict_do_update(index_elements=list(DIMENSIONS), set_=sums)
+
+
+def _resolve_attempt() -> ClauseElement:
+    mine = and_(attempt.c.id == bindparam("key"), attempt.c.state == bindparam("expected"))
+    return update(attempt).where(mine).values({name: bindparam(name) for name in RESOLVED_COLUMNS})
+
+
+def _move_balance() -> ClauseElement:
+    after = balance.c.used_nano + bindparam("delta", type_=balance.c.used_nano.type)
+    fits = and_(balance.c.scope == bindparam("of"), after <= bindparam("limit", type_=balance.c.used_nano.type))
+    return update(balance).where(fits).values(used_nano=after)
+
+
+def _move_head() -> ClauseElement:
+    mine = and_(writer.c.id == bindparam("of"), writer.c.batches == bindparam("before"))
+    after = {
+        "batches": writer.c.batches + literal_column("1"),
+        "head_seq": bindparam("head_seq"),
+        "head_hash": bindparam("head_hash"),
+    }
+    return update(writer).where(mine).values(after)
+
+
+def _head() -> ClauseElement:
+    return select(writer.c.batches, writer.c.head_seq, writer.c.head_hash).where(writer.c.id == bindparam("of"))
+
+
+def _on_outcome(*columns: str) -> Update:
+    values = {name: bindparam(name, type_=outcome.c[name].type) for name in columns}
+    return update(outcome).where(outcome.c.job_id == bindparam("of")).values(values)
+
+
+def _due_webhooks() -> ClauseElement:
+    pending = and_(
+        webhook.c.delivered_at_us.is_(None),
+        webhook.c.gave_up_at_us.is_(None),
+        webhook.c.due_at_us <= bindparam("now_us", type_=webhook.c.due_at_us.type),
+    )
+    oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
+    return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
+
+
+def _lease_webhook() -> ClauseElement:
+    leased = {"tries": webhook.c.tries + literal_column("1"), "due_at_us": bindparam("until_us")}
+    return update(webhook).where(webhook.c.id == bindparam("of")).values(leased)
+
+
+def _end_webhook() -> ClauseElement:
+    names = ("delivered_at_us", "gave_up_at_us", "due_at_us", "last_error")
+    return update(webhook).where(webhook.c.id == bindparam("of")).values({name: bindparam(name) for name in names})
+
+
+def _delete_webhooks() -> ClauseElement:
+    ended = func.coalesce(webhook.c.delivered_at_us, webhook.c.gave_up_at_us)
+    return delete(webhook).where(ended < bindparam("before_us", type_=webhook.c.due_at_us.type))

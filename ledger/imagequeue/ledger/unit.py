@@ -1,0 +1,173 @@
+"""One transaction's work: what is decided is gathered here, and written in one fixed order at the end.
+
+The order (attempts, outcomes, entries, messages, balances, rollups, the chain's head; each sorted) is the same in
+every process, so that transactions wait for each other and never in a circle.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from imagequeue.config.errors import LedgerBreach
+from imagequeue.ledger.api import WebhookDue
+from imagequeue.ledger.entries import Entry, Head, Link, link
+from imagequeue.ledger.moments import day
+from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns
+from imagequeue.ledger.schema import DIMENSIONS, MEASURES
+from imagequeue.ledger.transaction import Parameters, Transaction
+
+NO_LIMIT: Final = 2**63 - 1
+
+RollupKey = tuple[str, str, str, str, str]
+"""The DIMENSIONS: day, org, model, tenant, priority."""
+
+
+class Conflict(Exception):  # noqa: N818  # nothing is wrong: the transaction starts over
+    """Another process changed what this transaction had read."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Unit:
+    """What one transaction reads with, and what it will write."""
+
+    transaction: Transaction
+    now_us: int
+    next_id: Callable[[], int]
+    day: str = ""
+    attempts: list[Parameters] = field(default_factory=list)
+    resolutions: list[Parameters] = field(default_factory=list)
+    outcomes: list[Parameters] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    webhooks: list[Parameters] = field(default_factory=list)
+    balances: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    limits: dict[str, int] = field(default_factory=dict)
+    rollups: dict[RollupKey, dict[str, int]] = field(default_factory=dict)
+    touched: bool = False  # something was written outside the lists above
+
+    def __post_init__(self) -> None:
+        self.day = day(self.now_us)
+
+    def count(self, key: RollupKey, **measures: int) -> None:
+        """Add to the rollup row of `key`."""
+        sums = self.rollups.setdefault(key, dict.fromkeys(MEASURES, 0))
+        for name, amount in measures.items():
+            sums[name] += amount
+
+    def send(self, job_id: str, due: WebhookDue | None) -> None:
+        """Put a message into the outbox."""
+        if due is None:
+            return
+        self.webhooks.append(
+            {
+                "id": self.next_id(),
+                "job_id": job_id,
+                "url": due.url,
+                "event": due.event,
+                "payload": due.payload,
+                "created_at_us": self.now_us,
+                "due_at_us": self.now_us,
+                "tries": 0,
+                "delivered_at_us": None,
+                "gave_up_at_us": None,
+                "last_error": None,
+            }
+        )
+
+    def lock_balances(self, scopes: Iterable[str]) -> dict[str, int]:
+        """Return what the scopes have used, this unit's own changes included; nobody else can change them now."""
+        wanted = sorted({*scopes, *self.balances})
+        found = self._lock(wanted)
+        if missing := [{"scope": scope} for scope in wanted if scope not in found]:
+            self.transaction.run_many(self.transaction.statements.add_scope, missing)
+            found = self._lock(wanted)
+        return {scope: found[scope] + self.balances.get(scope, 0) for scope in wanted}
+
+    def _lock(self, scopes: list[str]) -> dict[str, int]:
+        transaction = self.transaction
+        rows = transaction.rows(transaction.statements.lock_scopes, {"scopes": transaction.listed(scopes)})
+        return {row["scope"]: row["used_nano"] for row in cast("list[dict[str, int]]", rows)}  # type: ignore[misc]  # one column is text
+
+    def attempts_by_id(self, attempt_ids: list[int]) -> dict[int, AttemptColumns]:
+        """Return the attempts, locked."""
+        rows = self._listed(self.transaction.statements.attempts_by_id, attempt_ids)
+        return {row["id"]: row for row in cast("list[AttemptColumns]", rows)}
+
+    def attempts_by_job(self, job_ids: list[str]) -> dict[str, list[AttemptColumns]]:
+        """Return the jobs' attempts in the order of their ids, locked."""
+        found: dict[str, list[AttemptColumns]] = defaultdict(list)
+        for row in cast("list[AttemptColumns]", self._listed(self.transaction.statements.attempts_by_job, job_ids)):
+            found[row["job_id"]].append(row)
+        return found
+
+    def outcomes_by_job(self, job_ids: list[str]) -> dict[str, OutcomeColumns]:
+        """Return the jobs' outcomes that stand, locked."""
+        rows = self._listed(self.transaction.statements.outcomes_by_job, job_ids)
+        return {row["job_id"]: row for row in cast("list[OutcomeColumns]", rows)}
+
+    def _listed(self, text: str, ids: list[int] | list[str]) -> list[object]:
+        return self.transaction.rows(text, {"ids": self.transaction.listed(ids)}) if ids else []
+
+    def write(self, head: Head, batches: int) -> Head | None:
+        """Write everything and return the chain's new head, or None when there was nothing to write.
+
+        Conflict when another process was faster; LedgerBreach when another one writes under this writer's number.
+        """
+        if not self._anything():
+            return None
+        transaction, statements = self.transaction, self.transaction.statements
+        transaction.run_many(statements.insert_attempt, self.attempts)
+        _all(transaction.run_many(statements.resolve_attempt, self.resolutions), self.resolutions)
+        transaction.run_many(statements.insert_outcome, self.outcomes)
+        links = link(head, self.entries, self.now_us)
+        transaction.run_many(statements.insert_entry, [_entry_row(one) for one in links])
+        transaction.run_many(statements.insert_webhook, self.webhooks)
+        self._move_balances()
+        transaction.run_many(statements.add_rollup, self._rollup_rows())
+        after = Head(writer_id=head.writer_id, seq=links[-1].seq, hash=links[-1].hash) if links else head
+        moved = {"of": head.writer_id, "before": batches, "head_seq": after.seq, "head_hash": after.hash}
+        if transaction.run(statements.move_head, moved) != 1:
+            raise LedgerBreach(f"ledger: something else writes as writer {head.writer_id}")
+        return after
+
+    def _anything(self) -> bool:
+        lists = (self.attempts, self.resolutions, self.outcomes, self.entries, self.webhooks)
+        return self.touched or any(lists) or bool(self.rollups)
+
+    def _move_balances(self) -> None:
+        moves = [
+            {"of": scope, "delta": delta, "limit": self.limits.get(scope, NO_LIMIT)}
+            for scope, delta in sorted(self.balances.items())
+            if delta or scope in self.limits
+        ]
+        _all(self.transaction.run_many(self.transaction.statements.move_balance, moves), moves)
+
+    def _rollup_rows(self) -> list[Parameters]:
+        return [
+            {**dict(zip(DIMENSIONS, key, strict=True)), **sums}
+            for key, sums in sorted(self.rollups.items())
+            if any(sums.values())
+        ]
+
+
+def _all(changed: int, rows: list[Parameters] | list[dict[str, object]]) -> None:
+    if changed != len(rows):
+        raise Conflict(f"{changed} of {len(rows)} rows were as they had been read")
+
+
+def _entry_row(link: Link) -> Parameters:
+    entry = link.entry
+    return {
+        "writer_id": link.writer_id,
+        "seq": link.seq,
+        "attempt_id": entry.attempt_id,
+        "kind": entry.kind,
+        "debit": entry.debit,
+        "credit": entry.credit,
+        "amount_nano": entry.amount_nano,
+        "day": entry.day,
+        "at_us": link.at_us,
+        "catalog_version": entry.catalog_version,
+        "memo": entry.memo,
+        "hash": link.hash,
+    }

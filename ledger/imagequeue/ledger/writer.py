@@ -1,0 +1,128 @@
+"""The writing thread: gathers what many tasks ask for, commits it together, then answers all of them.
+
+A commit waits for the disk, so one for many operations is what makes thousands a second possible. A task is answered
+only after the commit.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeVar, cast
+
+from imagequeue.config.errors import LedgerUnavailable
+from imagequeue.ledger.api import Ending, Held
+from imagequeue.ledger.apply import Batch
+from imagequeue.ledger.committer import Committer
+from imagequeue.ledger.operations import Operation, Void
+
+BATCH_MAX: Final = 256
+WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
+GATHER_SECONDS: Final = 0.005
+CLOSE_SECONDS_MAX: Final = 60.0
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """An operation, and who waits for its answer."""
+
+    operation: Operation[object]
+    answer: asyncio.Future[object]
+
+
+class Writer:
+    """Hands operations of one event loop to a thread of its own. `start` first, `close` at the end."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._waiting: deque[Waiting] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._slots = asyncio.Semaphore(WAITING_MAX)
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="imagequeue-ledger", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether operations are taken."""
+        return self._thread.is_alive() and not self._closing
+
+    async def submit(self, operation: Operation[Answer]) -> Answer:
+        """Return the operation's answer after the commit. Waits while WAITING_MAX others wait."""
+        async with self._slots:
+            if not self.alive:
+                raise LedgerUnavailable("ledger: closed")
+            answer: asyncio.Future[object] = self._loop.create_future()
+            self._put(Waiting(cast("Operation[object]", operation), answer))
+            return cast("Answer", await answer)
+
+    async def close(self) -> None:
+        """Commit what was asked for, then end the thread."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join, CLOSE_SECONDS_MAX)
+
+    def _put(self, waiting: Waiting) -> None:
+        self._waiting.append(waiting)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closing or self._waiting:  # ends: once closing, nothing is added
+            self._wake.wait()
+            self._wake.clear()
+            self._gather()
+            while self._waiting:
+                self._commit(self._take())
+        self._committer.close()
+
+    def _gather(self) -> None:
+        if len(self._waiting) < BATCH_MAX and not self._closing:
+            time.sleep(GATHER_SECONDS)
+
+    def _take(self) -> list[Waiting]:
+        """Return the next batch in order of arrival; of two with one subject, the second waits for the next batch."""
+        batch: dict[object, Waiting] = {}
+        later: list[Waiting] = []
+        while self._waiting and len(batch) < BATCH_MAX and len(later) < BATCH_MAX:
+            waiting = self._waiting.popleft()
+            if waiting.answer.cancelled():
+                continue  # nobody waits any more, and nothing was done
+            if waiting.operation.subject in batch:
+                later.append(waiting)
+            else:
+                batch[waiting.operation.subject] = waiting
+        self._waiting.extendleft(reversed(later))
+        return list(batch.values())
+
+    def _commit(self, batch: list[Waiting]) -> None:
+        operations: Batch = [waiting.operation for waiting in batch]
+        answers = self._committer.commit(operations) if operations else []
+        try:
+            self._loop.call_soon_threadsafe(self._answer, batch, answers)
+        except RuntimeError:  # the loop is closed: nobody is left to tell, and it is committed
+            self._closing = True
+
+    def _answer(self, batch: list[Waiting], answers: list[object]) -> None:
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.answer.done():
+                self._release_unheard(answer)
+            elif isinstance(answer, Exception):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
+
+    def _release_unheard(self, answer: object) -> None:
+        """Void a hold whose caller left before it heard of it: its call was certainly never made."""
+        if isinstance(answer, Held) and self.alive:
+            ending = Ending(ended_at=datetime.now(UTC), error_code="cancelled", error_message="never called")
+            void = Void(attempt_id=answer.attempt_id, ending=ending, outcome=None)
+            self._put(Waiting(void, self._loop.create_future()))
