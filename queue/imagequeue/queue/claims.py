@@ -1,4 +1,4 @@
-"""What a worker asks of the queue: claim, renew, settle, requeue, and what keeps the claims of dead workers from being lost."""
+"""What a worker asks of the queue: claim, settle, requeue, and what keeps the claims of the dead from being lost."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.queue.scripts import Argument, Scripts
 
-Kind = Literal["run", "expired", "cancelled", "unserved", "malformed"]
+Kind = Literal["run", "expired", "cancelled", "unserved", "malformed", "poison"]
 End = Literal["finished", "failed", "canceled"]
 
 PARKED = -1
@@ -76,7 +76,10 @@ class ClaimPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A job that is this worker's until it settles or requeues it. `delivery` fences: one number for each time it was claimed."""
+    """A job that is this worker's until it settles or requeues it.
+
+    `delivery` fences: one number for each time it was claimed. `tries` counts its attempts that failed so far.
+    """
 
     id: str
     queue: str
@@ -84,11 +87,15 @@ class Claim:
     delivery: int
     data: bytes
     kind: Kind
+    tries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimAnswer:
-    """What a claim gave. `wait_us` until the next may start, None when nothing is queued; `foreign` queues need an intake."""
+    """What a claim gave.
+
+    `wait_us` until the next may start, None when nothing can start by itself; `foreign` queues need an intake.
+    """
 
     now_us: int
     wait_us: int | None
@@ -162,9 +169,9 @@ class Claims:
         counts: bool = False,
         queue: str = "",
         ttl_seconds: int,
-        fields: Mapping[str, str | int] | None = None,
+        fields: Mapping[str, Argument] | None = None,
     ) -> bool:
-        """Give a claimed job back: to its line (0), after a delay, or parked (PARKED). False when it is not ours any more."""
+        """Give a claimed job back: to its line (0), after a delay, or parked (PARKED). False: it is no longer ours."""
         pairs: list[Argument] = [part for pair in (fields or {}).items() for part in pair]
         reason = "" if why is None else json.dumps(why)
         arguments: list[Argument] = [
@@ -172,9 +179,9 @@ class Claims:
         ]  # fmt: skip
         return bool(await self._scripts.run("requeue", arguments))
 
-    async def retire(self, queues: Sequence[str]) -> int:
-        """Leave; returns how many claims were left for others to reap."""
-        return int(await self._scripts.run("retire", [self.worker, *queues]))
+    async def retire(self, queues: Sequence[str], *, ttl_seconds: int) -> int:
+        """Leave, giving back what is still claimed; returns how many jobs that were."""
+        return int(await self._scripts.run("retire", [self.worker, ttl_seconds, *queues]))
 
 
 async def reap(scripts: Scripts, *, ttl_seconds: int) -> int:
@@ -194,6 +201,11 @@ async def promote(scripts: Scripts, queues: Sequence[str]) -> int | None:
     return None if int(next_due) < 0 else int(next_due)
 
 
+async def pending(scripts: Scripts, queues: Sequence[str]) -> int:
+    """Return how many jobs are claimed by any worker, dead ones too, or wait for a time."""
+    return int(await scripts.run("pending", queues))
+
+
 def exc_string(text: str) -> str:
     """Return an error text as RQ keeps it in a result."""
     return base64.b64encode(zlib.compress(text.encode())).decode()
@@ -209,7 +221,13 @@ def _result(ending: Ending) -> tuple[str | int, str, str]:
 
 
 def _claim(row: Sequence[Any]) -> Claim:
-    job_id, queue, pool, delivery, data, kind = row
+    job_id, queue, pool, delivery, data, kind, tries = row
     return Claim(
-        id=job_id.decode(), queue=queue.decode(), pool=pool.decode(), delivery=int(delivery), data=data, kind=kind.decode()
+        id=job_id.decode(),
+        queue=queue.decode(),
+        pool=pool.decode(),
+        delivery=int(delivery),
+        data=data,
+        kind=kind.decode(),
+        tries=int(tries),
     )

@@ -12,8 +12,9 @@ CONNECTIONS_MAX = 64
 def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections: int = CONNECTIONS_MAX) -> Redis:
     """Return a client of the server at `url`; nothing is sent until it is used.
 
-    redis-py by default sends a command up to ten times more when the connection breaks, also when the server had run it:
-    one reset after an RPUSH queues a job twice. Here each command is sent once; what must survive a lost reply says how.
+    redis-py by default sends a command up to ten times more when the connection breaks, also when the server had run
+    it: one reset after an RPUSH queues a job twice. Here each command is sent once; what must survive a lost reply
+    says how.
     """
     return Redis.from_url(
         url,

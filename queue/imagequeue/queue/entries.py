@@ -58,7 +58,9 @@ def microseconds(moment: datetime | None) -> str:
     return "" if moment is None else str(int(moment.timestamp() * 1_000_000))
 
 
-async def enqueue(scripts: Scripts, entries: Sequence[Entry], *, result_ttl_seconds: int, timeout_seconds: int) -> list[Accepted]:
+async def enqueue(
+    scripts: Scripts, entries: Sequence[Entry], *, result_ttl_seconds: int, timeout_seconds: int
+) -> list[Accepted]:
     """Put entries on their queues and return what became of each, in order.
 
     A lost reply is asked again under the same ids, which finds the jobs there instead of adding them twice.
@@ -71,11 +73,11 @@ async def enqueue(scripts: Scripts, entries: Sequence[Entry], *, result_ttl_seco
     return accepted
 
 
-async def _send(scripts: Scripts, batch: Sequence[Entry], ttl: int, timeout: int) -> list[Accepted]:
+async def _send(scripts: Scripts, batch: Sequence[Entry], ttl: int, call_seconds: int) -> list[Accepted]:
     prints = [fingerprint(entry.job) for entry in batch]
     arguments: list[Argument] = [FIELDS]
     for rank, (entry, print_) in enumerate(zip(batch, prints, strict=True)):
-        arguments += _fields(entry, print_, ttl, timeout, rank)
+        arguments += _fields(entry, print_, ttl, call_seconds, rank)
     answers = await _ask(scripts, arguments)
     return [_verdict(entry, print_, answer) for entry, print_, answer in zip(batch, prints, answers, strict=True)]
 
@@ -92,12 +94,13 @@ async def _ask(scripts: Scripts, arguments: Sequence[Argument]) -> list[bytes]:
     raise AssertionError("unreachable")
 
 
-def _fields(entry: Entry, print_: str, ttl: int, timeout: int, rank: int) -> list[Argument]:
+def _fields(entry: Entry, print_: str, ttl: int, call_seconds: int, rank: int) -> list[Argument]:
     job = entry.job
     description = job.prompt[:DESCRIPTION_CHARACTERS_MAX]
     times = (microseconds(job.not_before), microseconds(job.deadline))
     return [
-        entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, ttl, description, timeout, rank, encode_data(job)
+        entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, ttl, description, call_seconds, rank,
+        encode_data(job),
     ]  # fmt: skip
 
 

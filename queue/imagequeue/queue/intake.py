@@ -50,7 +50,7 @@ def _inspect(job_id: str, size: int, data: bytes, queue: str, check: Check) -> t
 
 
 async def _adopt(scripts: Scripts, queue: str, job_id: str, job: Job, tokens: int, ttl: int, index: int) -> int:
-    """Take a job into line. The queue it was put on says its priority; a model of its own moves it to that model's queue."""
+    """Take a job into line: its queue says its priority, a model of its own moves it to that model's queue."""
     home = queue_name(str(job.model), queue.rpartition(".")[2])
     times = (microseconds(job.deadline), microseconds(job.not_before))
     return int(await scripts.run("adopt", [queue, job_id, job.tenant, job.n, tokens, ttl, *times, home, index]))

@@ -45,4 +45,6 @@ def _json(text: bytes) -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise JobRefused("data", "JSON is needed; the queue's serializer must be RQ's JSONSerializer, not pickle") from error
+        raise JobRefused(
+            "data", "JSON is needed; the queue's serializer must be RQ's JSONSerializer, not pickle"
+        ) from error

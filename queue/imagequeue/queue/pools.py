@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.text import text
 
 FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in claim.lua and pool.lua
 REASON_CHARACTERS_MAX = 500
@@ -11,12 +12,13 @@ REASON_CHARACTERS_MAX = 500
 
 @dataclass(frozen=True, kw_only=True)
 class PoolState:
-    """One pool as stored. Times are Unix microseconds of the server, 0 for never; `factor` is the learned share of the pace."""
+    """One pool as stored. Times are the server's Unix microseconds, 0 for never; `factor` is the learned share of pace."""
 
     name: str
     paused_until_us: int = 0
     pause_reason: str = ""
     suspended: str = ""
+    suspended_until_us: int = 0
     factor: float = 1.0
     starts: int = 0
     refused: int = 0
@@ -29,14 +31,14 @@ def pool_name(org: str, limit_group: str) -> str:
     return f"{org}|{limit_group}"
 
 
-async def refuse(scripts: Scripts, pool: str, *, wait_us: int, reason: str, images: int) -> None:
+async def refuse(scripts: Scripts, pool: str, *, wait_us: int, reason: str) -> None:
     """The provider refused a call for its rate: nothing starts in this pool for `wait_us`."""
-    await scripts.run("pool", [pool, "refused", wait_us, reason[:REASON_CHARACTERS_MAX], images])
+    await scripts.run("pool", [pool, "refused", wait_us, reason[:REASON_CHARACTERS_MAX]])
 
 
-async def suspend(scripts: Scripts, pool: str, *, reason: str) -> None:
-    """Nothing starts in this pool until it is resumed."""
-    await scripts.run("pool", [pool, "suspend", reason[:REASON_CHARACTERS_MAX], 0])
+async def suspend(scripts: Scripts, pool: str, *, reason: str, for_us: int = 0) -> None:
+    """Nothing starts in this pool until it is resumed, or for `for_us` microseconds when that is given."""
+    await scripts.run("pool", [pool, "suspend", reason[:REASON_CHARACTERS_MAX], for_us])
 
 
 async def resume(scripts: Scripts, pool: str) -> None:
@@ -47,17 +49,24 @@ async def resume(scripts: Scripts, pool: str) -> None:
 async def states(scripts: Scripts, names: tuple[str, ...] = ()) -> dict[str, PoolState]:
     """Return the states of the named pools, or of all that were ever touched."""
     redis, keys = scripts.redis, scripts.keys
-    known = names or tuple(sorted(name.decode() for name in await redis.smembers(f"{keys.own}:pools")))
+    touched = await redis.smembers(f"{keys.own}:pools")
+    known = names or tuple(sorted(map(text, touched)))
     pipe = redis.pipeline(transaction=False)
     for name in known:
         pipe.hgetall(f"{keys.own}:pool:{name}")
     rows = await pipe.execute() if known else []
-    return {name: _state(name, row, now_us=await _now_us(scripts)) for name, row in zip(known, rows, strict=True)}
+    now_us = await server_now_us(scripts)
+    return {name: _state(name, row, now_us=now_us) for name, row in zip(known, rows, strict=True)}
 
 
-async def _now_us(scripts: Scripts) -> int:
+async def server_now_us(scripts: Scripts) -> int:
+    """Return the server's time in Unix microseconds."""
     seconds, micros = await scripts.redis.time()
     return int(seconds) * 1_000_000 + int(micros)
+
+
+def _suspended(row: Mapping[bytes, bytes], until_us: int, now_us: int) -> str:
+    return "" if until_us and until_us <= now_us else row.get(b"suspended", b"").decode()
 
 
 def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
@@ -71,7 +80,8 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         name=name,
         paused_until_us=whole(b"paused_until"),
         pause_reason=row.get(b"pause_reason", b"").decode(),
-        suspended=row.get(b"suspended", b"").decode(),
+        suspended=_suspended(row, whole(b"suspended_until"), now_us),
+        suspended_until_us=whole(b"suspended_until"),
         factor=factor,
         starts=whole(b"starts"),
         refused=whole(b"refused"),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, OutOfMemoryError, ReadOnlyError, TimeoutError
 
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.keys import Keys
@@ -13,7 +13,13 @@ from imagequeue.config.keys import Keys
 Argument = str | bytes | int | float
 
 INCLUDE = "-- include: "
-TROUBLE = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError)
+TROUBLE = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+)
 
 
 def source(name: str) -> str:
@@ -50,10 +56,11 @@ class Scripts:
             digest = await self._load(name)
         try:
             return await self.redis.evalsha(digest, 0, *arguments)
-        except NoScriptError:  # the server was restarted, or its scripts were flushed; nothing ran
+        except exceptions.NoScriptError:  # the server was restarted, or its scripts were flushed; nothing ran
             return await self.redis.evalsha(await self._load(name), 0, *arguments)
 
     async def _load(self, name: str) -> str:
-        digest = await self.redis.script_load(source(name))
-        self._digests[name] = digest.decode() if isinstance(digest, bytes) else str(digest)
-        return self._digests[name]
+        digest: bytes | str = await self.redis.script_load(source(name))
+        text = digest.decode() if isinstance(digest, bytes) else digest
+        self._digests[name] = text
+        return text

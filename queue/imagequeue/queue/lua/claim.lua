@@ -9,10 +9,12 @@
 -- Pace: GCRA (ITU-T I.371; the token bucket read as a theoretical arrival time, TAT) in two dimensions, images and tokens.
 -- A job of n images is charged whole: it starts when the bucket holds n, or is full if n is more than the bucket.
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
+--   suspended_until,
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
 -- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
---   {id, queue, pool, delivery, data, kind} and kind one of run, expired, cancelled, unserved, malformed.
+--   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, expired, cancelled, unserved, malformed, poison.
 local worker, most, plan = ARGV[3], tonumber(ARGV[4]), cjson.decode(ARGV[5])
+local CRASHES_MAX = 10 -- a job in whose hands so many workers died is not given to another
 local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
@@ -77,26 +79,32 @@ local function give(q, id, tenant, pool, kind, n)
   redis.call('PERSIST', key)
   redis.call('HSET', claims_key(worker), id, delivery .. ' ' .. q)
   redis.call('ZADD', registry_key('wip', q), '+inf', id .. ':' .. worker .. '-' .. delivery)
-  given[#given + 1] = {id, q, pool, delivery, redis.call('HGET', key, 'data') or '', kind}
+  local fields = redis.call('HMGET', key, 'data', 'iq_tries')
+  given[#given + 1] = {id, q, pool, delivery, fields[1] or '', kind, fields[2] or '0'}
 end
 
 -- What, other than running, has to be done with a job: nil when it is to be run.
 local function special(id)
-  local fields = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline', 'status')
+  local fields = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline', 'status', 'iq_crashes')
   if fields[3] ~= 'queued' then return 'malformed' end
+  if number(fields[4], 0) >= CRASHES_MAX then return 'poison' end
   if fields[1] then return 'cancelled' end
   local deadline = tonumber(fields[2] or '')
   if deadline and deadline <= now then return 'expired' end
   return nil
 end
 
+local function is_suspended(reason, ends)
+  return reason and reason ~= '' and (ends == 0 or ends > now)
+end
+
 local function load(pool)
   local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
-    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round')
+    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until')
   local factor = number(fields[5], 1)
   if factor < 1 then factor = math.min(1, factor + (now - number(fields[6], now)) * RECOVERY_PER_US) end
   return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
-    probe_until = number(fields[4], 0), factor = factor, suspended = fields[7] and fields[7] ~= '', turn = number(fields[8], 0),
+    probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
     owed = {default = number(fields[9], 0), low = number(fields[10], 0)}, starts = number(fields[11], 0),
     since_resume = number(fields[12], 0), round = number(fields[13], 0)}
 end

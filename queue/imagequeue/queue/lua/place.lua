@@ -23,6 +23,7 @@ local function meta_key(q) return OWN .. ':queue:' .. q end
 local function pool_key(pool) return OWN .. ':pool:' .. pool end
 local function claims_key(worker) return OWN .. ':claims:' .. worker end
 local WORKERS = OWN .. ':workers'
+local HELD = OWN .. ':held' -- hash, tenant -> why, JSON: tenants whose jobs must not start now
 
 local function whole(number) return string.format('%.0f', number) end
 
@@ -69,6 +70,7 @@ local function join_line(q, id, tenant, age)
   redis.call('HINCRBY', meta, 'indexed', 1)
   redis.call('ZADD', line_key(q, tenant), age, id)
   if redis.call('ZSCORE', tenants_key(q), tenant) then return end
+  if redis.call('HEXISTS', HELD, tenant) == 1 then return end -- its jobs keep their places; its turn comes when it is released
   local now = tonumber(redis.call('HGET', meta, 'vtime') or '0')
   local owed = tonumber(redis.call('HGET', meta, 'vt:' .. tenant) or '0')
   redis.call('HDEL', meta, 'vt:' .. tenant)
@@ -158,4 +160,27 @@ local function end_claim(worker, id, delivery)
   redis.call('HDEL', claims_key(worker), id)
   redis.call('ZREM', registry_key('wip', q), id .. ':' .. worker .. '-' .. delivery)
   return q
+end
+
+-- Gives up to `most` (nil: all) claims of `worker` back to their lines; `counter` is a field to count it in. Returns how many.
+local function return_claims(worker, ttl, now, most, counter)
+  local claims, returned = redis.call('HGETALL', claims_key(worker)), 0
+  for index = 1, #claims, 2 do
+    if most and returned >= most then break end
+    local id, delivery, q = claims[index], string.match(claims[index + 1], '^(%d+) (.*)$')
+    end_claim(worker, id, delivery)
+    returned = returned + 1
+    local key = job_key(id)
+    if redis.call('TYPE', key).ok == 'hash' then
+      if counter then redis.call('HINCRBY', key, counter, 1) end
+      redis.call('HSET', key, 'worker_name', '')
+      if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
+        redis.call('SREM', OWN .. ':cancelling', id)
+        finish(q, id, 'canceled', ttl, now)
+      else
+        enter(q, id, hget(key, 'iq_tenant') or 'default', hget(key, 'iq_age') or whole(now), true)
+      end
+    end
+  end
+  return returned
 end

@@ -2,7 +2,6 @@
 -- pool: the state of one pool is changed by what a call met, or by a person.
 --   ARGV[3] = pool   ARGV[4] = refused, suspend or resume
 --   refused: ARGV[5] = microseconds until the provider wants to hear from us again   ARGV[6] = reason
---            ARGV[7] = n that was charged for the refused job (given back: it was not made)
 --   suspend: ARGV[5] = reason   ARGV[6] = microseconds it lasts (0 = until resumed)
 -- A refusal while the pool ran at pace lowers its factor (additive increase in claim, multiplicative decrease here): the
 -- true limit is lower than the known one. A refused probe only prolongs the pause.

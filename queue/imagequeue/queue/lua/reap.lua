@@ -12,25 +12,8 @@ for _, worker in ipairs(gone) do
 end
 local returned = 0
 for _, worker in ipairs(redis.call('SMEMBERS', DEAD)) do
-  local claims = redis.call('HGETALL', claims_key(worker))
-  for index = 1, #claims, 2 do
-    if returned >= most then return {returned, #gone, 1} end
-    local id, delivery, q = claims[index], string.match(claims[index + 1], '^(%d+) (.*)$')
-    if end_claim(worker, id, delivery) then
-      returned = returned + 1
-      local key = job_key(id)
-      if redis.call('TYPE', key).ok == 'hash' then
-        redis.call('HINCRBY', key, 'iq_crashes', 1)
-        redis.call('HSET', key, 'worker_name', '')
-        if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
-          redis.call('SREM', OWN .. ':cancelling', id)
-          finish(q, id, 'canceled', ttl, now)
-        else
-          enter(q, id, hget(key, 'iq_tenant') or 'default', hget(key, 'iq_age') or whole(now), true)
-        end
-      end
-    end
-  end
+  returned = returned + return_claims(worker, ttl, now, most - returned, 'iq_crashes')
+  if redis.call('EXISTS', claims_key(worker)) == 1 then return {returned, #gone, 1} end
   redis.call('SREM', DEAD, worker)
   redis.call('SREM', RQ .. ':workers', RQ .. ':worker:' .. worker)
 end

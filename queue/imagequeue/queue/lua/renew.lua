@@ -1,7 +1,7 @@
 -- include: place.lua
 -- renew: the worker lives; one call for all its claims, from a thread of its own.
 --   ARGV[3] = worker   ARGV[4] = lease, microseconds   ARGV[5] = state for RQ (busy, idle or suspended)
---   ARGV[6] = queues, comma separated ('' = unchanged)
+--   ARGV[6] = queues, comma separated ('' = unchanged)   ARGV[7] = what keeps it from claiming ('' = nothing)
 -- Returns {1, ids whose cancellation was asked} or {0} when the worker was given up for dead: its claims are others' now.
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
@@ -9,7 +9,7 @@ drain_under_oom()
 if redis.call('ZREM', WORKERS, worker) == 0 then return {0} end
 redis.call('ZADD', WORKERS, whole(now + lease), worker)
 local key = RQ .. ':worker:' .. worker
-redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', ARGV[5])
+redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', ARGV[5], 'iq_note', ARGV[7])
 if ARGV[6] ~= '' then
   redis.call('HSET', key, 'queues', ARGV[6])
   for q in string.gmatch(ARGV[6], '[^,]+') do redis.call('SADD', RQ .. ':workers:' .. q, key) end

@@ -24,4 +24,5 @@ else
 end
 enter(to, id, tenant, hget(key, 'iq_age') or whole(now_us()), false)
 announce(id, 'queued')
+redis.call('PUBLISH', OWN .. ':wake', to)
 return status

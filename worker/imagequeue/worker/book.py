@@ -1,0 +1,177 @@
+"""What goes into the ledger for a job, an answer or an end. Pure."""
+
+from datetime import date, datetime
+from typing import Any
+
+from imagequeue.config.catalog import Catalog, Model, Usage, price_call, price_job_upper_bound
+from imagequeue.config.job import Job
+from imagequeue.config.money import NanoUsd, parse_usd
+from imagequeue.config.orgs import Org
+from imagequeue.config.settings import TenantCaps
+from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobFacts, Settlement
+from imagequeue.queue.claims import Claim
+from imagequeue.store.store import StoredImage
+from imagequeue.worker.answer import Answer, Result
+from imagequeue.worker.pictures import Picture
+from imagequeue.worker.verdict import Images, Verdict
+
+
+def hold_request(
+    claim: Claim,
+    worker: str,
+    job: Job,
+    model: Model,
+    org: Org,
+    *,
+    catalog: Catalog,
+    tenant_caps: TenantCaps | None,
+    on: date,
+) -> HoldRequest:
+    """Return the hold for one call of the job: the most it can cost, and every cap it must fit under."""
+    return HoldRequest(
+        job_id=claim.id,
+        lease_token=f"{worker}-{claim.delivery}",
+        org=org.name,
+        model=model.name,
+        tenant=job.tenant,
+        priority=claim.queue.rpartition(".")[2],
+        operation=job.operation,
+        images=job.n,
+        upper_bound_nano=price_job_upper_bound(job, model, on=on, delivery="now"),
+        catalog_version=catalog.version,
+        tags=job.tags,
+        intent=job.intent,
+        delivery="now",
+        size=model.api_size(job.size),
+        quality=model.api_quality(job.quality),
+        first_delivery=claim.delivery == 1,
+        caps=caps(job, org, tenant_caps),
+    )
+
+
+def caps(job: Job, org: Org, tenant_caps: TenantCaps | None) -> tuple[Cap, ...]:
+    """Return every ceiling that holds for a call of this job by this organization."""
+    found: list[Cap] = []
+    if org.monthly_cap_nano_usd is not None:
+        found.append(Cap(kind="org_month", limit_nano=org.monthly_cap_nano_usd))
+    if tenant_caps is not None:
+        if tenant_caps.day_usd is not None:
+            found.append(Cap(kind="tenant_day", limit_nano=parse_usd(tenant_caps.day_usd)))
+        if tenant_caps.month_usd is not None:
+            found.append(Cap(kind="tenant_month", limit_nano=parse_usd(tenant_caps.month_usd)))
+        if tenant_caps.total_usd is not None:
+            found.append(Cap(kind="tenant_total", limit_nano=parse_usd(tenant_caps.total_usd)))
+    ceiling = job.max_cost_nano_usd()
+    if ceiling is not None:
+        found.append(Cap(kind="job", limit_nano=ceiling))
+    return tuple(found)
+
+
+def settlement(
+    answer: Answer,
+    images: Images,
+    stored: tuple[ImageRecord, ...],
+    cost_nano: NanoUsd,
+    *,
+    client_request_id: str,
+) -> Settlement:
+    """Return how a call that brought images is booked."""
+    usage = images.body.get("usage")
+    return Settlement(
+        usd_nano=cost_nano,
+        images=stored,
+        sent_at=answer.sent_at,
+        ended_at=answer.ended_at,
+        usage=usage if isinstance(usage, dict) else None,
+        status_code=answer.status,
+        request_id=answer.request_id,
+        client_request_id=client_request_id,
+    )
+
+
+def cost(job: Job, model: Model, images: Images, made: int, on: date) -> NanoUsd:
+    """Return what the provider charges for an answer with `made` images: by its usage where the model is priced so."""
+    return price_call(
+        model,
+        size=job.size,
+        quality=job.quality,
+        n=made,
+        usage=usage_of(images),
+        delivery="now",
+        on=on,
+        prompt_characters=len(job.prompt),
+        input_images=len(job.images) + (job.mask is not None),
+    )
+
+
+def usage_of(images: Images) -> Usage | None:
+    """Return the answer's usage; None when it has none or an impossible one, which is then priced by the catalog."""
+    try:
+        return Usage.from_answer(images.body)
+    except ValueError:
+        return None
+
+
+def record(picture: Picture, stored: StoredImage) -> ImageRecord:
+    """Return the ledger's record of a durable image."""
+    return ImageRecord(
+        sha256=stored.sha256,
+        bytes=stored.bytes,
+        width=stored.width,
+        height=stored.height,
+        format=stored.format,
+        revised_prompt=picture.revised_prompt,
+    )
+
+
+def ending(result: Result, verdict: Verdict, *, client_request_id: str) -> Ending:
+    """Return how a call without images is booked."""
+    answer = result if isinstance(result, Answer) else None
+    sent = isinstance(result, Answer) or result.sent
+    return Ending(
+        ended_at=result.ended_at,
+        sent_at=result.sent_at if sent else None,
+        status_code=answer.status if answer else None,
+        error_code=getattr(verdict, "code", None),
+        error_message=getattr(verdict, "message", None),
+        request_id=answer.request_id if answer else None,
+        client_request_id=client_request_id,
+    )
+
+
+def cut_short(sent_at: datetime | None, ended_at: datetime, *, client_request_id: str) -> Ending:
+    """Return how a call that we gave up ourselves is booked."""
+    return Ending(
+        ended_at=ended_at,
+        sent_at=sent_at,
+        error_code="stopped",
+        error_message="the worker stopped before the answer came",
+        client_request_id=client_request_id,
+    )
+
+
+def job_facts(job: Job, claim: Claim, catalog: Catalog) -> JobFacts:
+    """Return what reports group by, for a job that ends without a call."""
+    return JobFacts(
+        model=job.model or "",
+        tenant=job.tenant,
+        priority=claim.queue.rpartition(".")[2],
+        tags=job.tags,
+        intent=job.intent,
+        catalog_version=catalog.version,
+    )
+
+
+def result_value(status: str, stored: tuple[ImageRecord, ...], cost_usd: str) -> dict[str, Any]:
+    """Return what RQ keeps as the job's return value."""
+    images = [
+        {
+            "sha256": image.sha256,
+            "bytes": image.bytes,
+            "width": image.width,
+            "height": image.height,
+            "format": image.format,
+        }
+        for image in stored
+    ]
+    return {"status": status, "images": images, "cost_usd": cost_usd}

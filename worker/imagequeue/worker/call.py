@@ -1,0 +1,110 @@
+"""One call of the image API: sent once, with a total deadline and a bound on what is read."""
+
+import asyncio
+import json
+from datetime import datetime
+from typing import Any
+
+import httpx
+from pydantic_core import from_json
+
+from imagequeue.config.clock import Clock
+from imagequeue.worker.answer import Answer, NoAnswer, Result
+from imagequeue.worker.http import never_sent
+from imagequeue.worker.request import Request
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""Ten images of 4 MB in base64, and room; more is cut off and counted as no answer."""
+ERROR_BYTES_MAX = 64 * 1024
+TEXT_CHARACTERS_MAX = 2000
+
+Files = list[tuple[str, tuple[str, bytes, str]]]
+
+
+class TooMuch(Exception):
+    """The answer is longer than is read."""
+
+
+class Caller:
+    """Makes calls over one client, which others may share."""
+
+    def __init__(self, client: httpx.AsyncClient, clock: Clock, *, timeout_seconds: float) -> None:
+        self._client = client
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+
+    async def call(self, request: Request, files: Files | None = None) -> Result:
+        """Return the answer, or that there was none and whether the provider may have had the request."""
+        sent_at = self._clock.now()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._exchange(request, files, sent_at)
+        except TimeoutError:
+            return self._none(sent_at, "timeout", f"no whole answer within {self._timeout_seconds:g} s")
+        except TooMuch:
+            return self._none(sent_at, "answer_too_large", f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+        except httpx.TransportError as error:
+            sent = not never_sent(error)
+            code = "connection_lost" if sent else "connection_failed"
+            return self._none(sent_at, code, f"{type(error).__name__}: {error}", sent=sent)
+
+    def _none(self, sent_at: datetime, code: str, message: str, *, sent: bool = True) -> NoAnswer:
+        return NoAnswer(sent=sent, code=code, message=message, sent_at=sent_at, ended_at=self._clock.now())
+
+    async def _exchange(self, request: Request, files: Files | None, sent_at: datetime) -> Result:
+        async with self._client.stream("POST", request.url, **_content(request, files)) as response:
+            body = await _read(response, ANSWER_BYTES_MAX if response.status_code == 200 else ERROR_BYTES_MAX)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            ended_at = self._clock.now()
+        if response.status_code == 200 and not _whole(response, body):
+            return self._none(sent_at, "answer_cut", f"the answer was cut after {len(body)} bytes")
+        value = _decode(body) if headers.get("content-encoding", "identity") == "identity" else None
+        return Answer(
+            status=response.status_code,
+            headers=headers,
+            body=value,
+            text="" if value is not None and response.status_code == 200 else _text(body),
+            sent_at=sent_at,
+            ended_at=ended_at,
+        )
+
+
+def _content(request: Request, files: Files | None) -> dict[str, Any]:
+    if files:
+        return {
+            "data": {name: str(value) for name, value in request.fields.items()},
+            "files": files,
+            "headers": request.headers,
+        }
+    body = json.dumps(request.fields, ensure_ascii=False).encode()
+    return {"content": body, "headers": {**request.headers, "content-type": "application/json"}}
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in response.aiter_raw():
+        total += len(chunk)
+        if total > limit:
+            if response.status_code == 200:
+                raise TooMuch
+            break  # of an error only the beginning matters
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _whole(response: httpx.Response, body: bytes) -> bool:
+    length = response.headers.get("content-length", "")
+    return not length.isdigit() or int(length) == len(body)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        value: object = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
+    return value
+
+
+def _text(body: bytes) -> str:
+    return body[:TEXT_CHARACTERS_MAX].decode(errors="replace")

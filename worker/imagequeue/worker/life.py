@@ -1,0 +1,244 @@
+"""The life of one claimed job: hold its cost, call, make its images durable, book it, and only then tell the queue.
+
+    claimed ─── not to be run (expired, cancelled, unserved, malformed, poison) ──► ended or moved, no call
+       ▼
+    hold in the ledger ─── ended before: acknowledge ─── cap reached: wait ─── ledger away: back in line
+       ▼ committed
+    call ─┬─ refused (429, quota, 401, 404) ──► attempt voided; back in line, and the pool waits
+       │  ├─ trouble ────────────────────────► voided or in doubt; runs again later, parks, or fails
+       │  └─ rejected ───────────────────────► voided; failed with the provider's code
+       ▼ images
+    durable in the store
+       ▼
+    attempt settled with the job's outcome, in one transaction
+       ▼
+    claim settled in Redis
+
+Whatever ends the process between two steps, the claim runs out and another worker takes the job up; the ledger then
+says whether it ended before, and whether a call of it was left unanswered.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from imagequeue.config.catalog import Catalog, Model
+from imagequeue.config.clock import Clock
+from imagequeue.config.errors import JobRefused, LedgerUnavailable
+from imagequeue.config.job import Job
+from imagequeue.config.money import format_usd
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.api import AlreadyDone, CapReached, Held, ImageRecord, JobFailure, Outcome
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.claims import Claim, Claims
+from imagequeue.queue.payload import decode
+from imagequeue.store.store import ImageStore
+from imagequeue.worker import book
+from imagequeue.worker.answer import Answer, Result
+from imagequeue.worker.call import Caller
+from imagequeue.worker.crashpoint import crashpoint
+from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed, decide
+from imagequeue.worker.health import Health
+from imagequeue.worker.persistence import until_done
+from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
+from imagequeue.worker.plan import Pool
+from imagequeue.worker.request import build_request
+from imagequeue.worker.returns import Returns
+from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_state
+
+LEDGER_AWAY_SECONDS = 1.0
+FAULT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One claim being worked on: the job as it will be called, by whom."""
+
+    claims: Claims
+    claim: Claim
+    job: Job
+    model: Model
+    pool: Pool
+    tries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a job's life needs; built once in main."""
+
+    settings: Settings
+    catalog: Catalog
+    ledger: Ledger
+    store: ImageStore
+    caller: Caller
+    returns: Returns
+    health: Health
+    clock: Clock
+    pools: Callable[[], Mapping[str, Pool]]
+    is_cancelled: Callable[[str], bool]
+
+
+class JobLife:
+    """Lives the lives of claimed jobs, any number at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def run(self, claims: Claims, claim: Claim) -> None:
+        """Take one claim to where it goes. Cancelled (the drain is over), it gives the job back before it ends."""
+        try:
+            job = decode(claim.data)
+        except JobRefused as problem:
+            await self._parts.returns.fail_unread(claims, claim, str(problem))
+            return
+        if claim.kind != "run":
+            await self._parts.returns.not_run(claims, claim, job)
+            return
+        work = self._work(claims, claim, job)
+        if work is None:
+            await self._parts.returns.back(claims, claim, reason="its pool is not served by this worker any more")
+        else:
+            await self._hold_and_call(work)
+
+    async def broke_off(self, claims: Claims, claim: Claim) -> None:
+        """Give a job back that a fault of ours broke off; the attempt counts, so that it cannot go on for ever."""
+        await self._parts.returns.again(claims, claim, reason="a fault inside the worker", delay_seconds=FAULT_SECONDS)
+
+    def _work(self, claims: Claims, claim: Claim, job: Job) -> Work | None:
+        pool = self._parts.pools().get(claim.pool)
+        name = claim.queue.rpartition(".")[0]
+        if pool is None or name not in pool.models:
+            return None
+        model = self._parts.catalog.model(name)
+        return Work(
+            claims=claims,
+            claim=claim,
+            job=job.model_copy(update={"model": name}),
+            model=model,
+            pool=pool,
+            tries=claim.tries,
+        )
+
+    async def _hold_and_call(self, work: Work) -> None:
+        parts = self._parts
+        request = book.hold_request(
+            work.claim, work.claims.worker, work.job, work.model, work.pool.org,
+            catalog=parts.catalog, tenant_caps=parts.settings.tenant_caps.get(work.job.tenant),
+            on=parts.clock.now().date(),
+        )  # fmt: skip
+        crashpoint("hold.before")
+        try:
+            held = await parts.ledger.hold(request)
+        except LedgerUnavailable as error:
+            parts.health.fails("ledger", str(error))
+            await parts.returns.back(
+                work.claims, work.claim, reason=f"ledger: {error}", delay_seconds=LEDGER_AWAY_SECONDS
+            )
+            return
+        crashpoint("hold.after")
+        match held:
+            case AlreadyDone(outcome=outcome):
+                await self._acknowledge(work, outcome)
+            case CapReached():
+                await parts.returns.capped(work.claims, work.claim, work.job, work.pool, held)
+            case Held():
+                await self._held(work, held)
+
+    async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
+        await self._parts.returns.ended_before(work.claims, work.claim, outcome)
+
+    async def _held(self, work: Work, held: Held) -> None:
+        unanswered = held.doubted and work.job.on_doubt == "hold"
+        if unanswered or self._parts.is_cancelled(work.claim.id):
+            ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
+            await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
+            if unanswered:
+                reason = "an earlier call of this job was sent and never answered"
+                await self._parts.returns.park(work.claims, work.claim, reason=reason)
+            else:
+                await self._parts.returns.back(work.claims, work.claim, reason="cancelled before it was sent")
+            return
+        await self._call(work, held)
+
+    async def _call(self, work: Work, held: Held) -> None:
+        name = _request_name(work, held)
+        request = build_request(work.job, work.model, work.pool.org, client_request_id=name)
+        started = self._parts.clock.now()
+        crashpoint("call.before")
+        try:
+            result = await self._parts.caller.call(request)
+        except asyncio.CancelledError:
+            ending = book.cut_short(started, self._parts.clock.now(), client_request_id=name)
+            await self._in_ledger(lambda: self._parts.ledger.doubt(held.attempt_id, ending))
+            await self._parts.returns.stopped(work.claims, work.claim, work.job)
+            raise
+        crashpoint("call.after")
+        await self._answered(work, held, result, judge(result))
+
+    async def _answered(self, work: Work, held: Held, result: Result, verdict: Verdict) -> None:
+        if isinstance(verdict, Images) and isinstance(result, Answer):
+            try:
+                pictures = pictures_of(verdict.body)
+            except BadPicture as problem:
+                verdict = Trouble(code="bad_answer", message=str(problem), may_be_billed=True, answered=False)
+            else:
+                await self._succeed(work, held, result, verdict, pictures)
+                return
+        await self._without_images(work, held, result, verdict)
+
+    async def _succeed(
+        self, work: Work, held: Held, answer: Answer, images: Images, pictures: tuple[Picture, ...]
+    ) -> None:
+        parts = self._parts
+        crashpoint("store.before")
+        stored = tuple([await self._keep(picture) for picture in pictures])
+        crashpoint("store.after")
+        cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
+        entry = book.settlement(answer, images, stored, cost_nano, client_request_id=_request_name(work, held))
+        await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
+        crashpoint("settle.after")
+        value = book.result_value("succeeded", stored, format_usd(cost_nano))
+        worked_seconds = (answer.ended_at - answer.sent_at).total_seconds()
+        await parts.returns.finish(
+            work.claims, work.claim, work.job, work.model, work.pool, value, worked_seconds, book.usage_of(images)
+        )
+
+    async def _keep(self, picture: Picture) -> ImageRecord:
+        stored = await until_done(
+            self._parts.health, "store", lambda: self._parts.store.put(picture.data, picture.facts)
+        )
+        return book.record(picture, stored)
+
+    async def _without_images(self, work: Work, held: Held, result: Result, verdict: Verdict) -> None:
+        parts = self._parts
+        chance = random.random()  # noqa: S311 - jitter, not a secret
+        decision = decide(verdict, work.job, tries=work.tries + 1, chance=chance)
+        failure = (
+            JobFailure(code=decision.code, message=decision.message, retryable=decision.retryable)
+            if isinstance(decision, GiveUp)
+            else None
+        )
+        ending = book.ending(result, verdict, client_request_id=_request_name(work, held))
+        book_it = parts.ledger.doubt if ledger_state(verdict) == "doubt" else parts.ledger.void
+        await self._in_ledger(lambda: book_it(held.attempt_id, ending, failure))
+        crashpoint("ending.after")
+        match decision:
+            case BackInLine():
+                await parts.returns.refused(work.claims, work.claim, work.pool, work.model, decision)
+            case RunAgain(delay_seconds=delay, reason=reason):
+                await parts.returns.again(work.claims, work.claim, reason=reason, delay_seconds=delay)
+            case Park(reason=reason):
+                await parts.returns.park(work.claims, work.claim, reason=reason)
+            case GiveUp():
+                await parts.returns.fail(work.claims, work.claim, decision)
+            case Succeed():
+                raise AssertionError("an answer without images cannot succeed")
+
+    async def _in_ledger(self, step: Callable[[], object]) -> None:
+        await until_done(self._parts.health, "ledger", step)  # type: ignore[arg-type]
+
+
+def _request_name(work: Work, held: Held) -> str:
+    """What the provider's records call this attempt; at most 512 ASCII characters."""
+    return f"{work.claim.id}-{held.n}"

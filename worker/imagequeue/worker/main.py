@@ -1,0 +1,233 @@
+"""The worker's composition root: builds every part from the settings, runs one engine, takes it apart again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import uvloop
+from redis.asyncio import Redis
+
+from imagequeue.config.admission import admit
+from imagequeue.config.catalog import Catalog, load_catalog
+from imagequeue.config.clock import SystemClock
+from imagequeue.config.embedded import ensure_server
+from imagequeue.config.errors import ConfigError
+from imagequeue.config.job import Job
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.claims import pending
+from imagequeue.queue.connection import connect
+from imagequeue.queue.intake import take_in
+from imagequeue.queue.scripts import Scripts
+from imagequeue.store.store import ImageStore, open_store
+from imagequeue.worker import crashpoint
+from imagequeue.worker.board import Board
+from imagequeue.worker.call import Caller
+from imagequeue.worker.engine import Engine, EngineLimits
+from imagequeue.worker.health import Health
+from imagequeue.worker.http import open_client
+from imagequeue.worker.identity import Identity
+from imagequeue.worker.life import JobLife, Parts
+from imagequeue.worker.plan import PaceSettings
+from imagequeue.worker.returns import Returns
+from imagequeue.worker.upkeep import Upkeep
+
+BURST_PARTS_PER_SLEEP = 4
+"""Starts are gathered for a quarter of the burst, so that three quarters remain for a late wake-up."""
+
+log = structlog.get_logger("imagequeue.worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """What the command line decides. `queues` empty: all."""
+
+    max_in_flight: int | None = None
+    queues: tuple[str, ...] = ()
+    burst: bool = False
+
+
+def run_worker(settings: Settings, options: WorkerOptions) -> None:
+    """Run one engine in this process until SIGTERM or SIGINT, or in burst mode until all is done."""
+    if not settings.orgs:
+        raise ConfigError("IMAGEQUEUE_ORGS: no organization is configured; set OPENAI_API_KEY or see docs/configure.md")
+    if crashpoint.VARIABLE in os.environ:
+        crashpoint.arm(os.environ[crashpoint.VARIABLE])
+    uvloop.run(_work(settings, options))
+
+
+async def _work(settings: Settings, options: WorkerOptions) -> None:
+    catalog = load_catalog(settings.catalog)
+    url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
+    async with _opened(settings, url) as opened:
+        await _run(settings, options, catalog, url, opened)
+
+
+async def _embedded(settings: Settings) -> str:
+    return await asyncio.to_thread(ensure_server, settings.data_dir)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    redis: Redis
+    ledger: Ledger
+    store: ImageStore
+    caller: Caller
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
+    redis = connect(url)
+    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    store = open_store(settings.store_url)
+    client = open_client(read_seconds=settings.call_timeout_seconds)
+    try:
+        caller = Caller(client, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
+        yield _Opened(redis=redis, ledger=ledger, store=store, caller=caller)
+    finally:
+        await client.aclose()
+        await store.aclose()
+        await ledger.aclose()
+        await redis.aclose()
+
+
+async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: _Opened) -> None:
+    scripts = Scripts(opened.redis, settings.keys)
+    health = Health()
+    board = Board(
+        catalog=catalog, orgs=settings.orgs, pace=_pace(settings), preferred=settings.models, only=options.queues
+    )
+    cancelled: set[str] = set()
+    life = _life(settings, catalog, scripts, health, board, opened, cancelled)
+    engine_box: list[Engine] = []
+    identity = Identity(
+        scripts,
+        url,
+        lease_seconds=settings.lease_seconds,
+        on_gone=lambda: engine_box[0].gone(),  # noqa: PLW0108 - the engine is made after its identity
+        on_cancelled=cancelled.update,
+    )
+    engine = Engine(
+        life=life,
+        board=board,
+        health=health,
+        limits=_limits(settings, options),
+        identity=identity,
+        take_in=_taker(scripts, catalog, settings),
+        pending=lambda: pending(scripts, board.queues),
+    )
+    engine_box.append(engine)
+    upkeep = Upkeep(
+        scripts=scripts,
+        board=board,
+        health=health,
+        clock=SystemClock(),
+        ttl_seconds=settings.result_ttl_seconds,
+        pings=(("ledger", opened.ledger.ping), ("store", opened.store.ping), ("queue", _ping(opened.redis))),
+        wake=engine.wake,
+        tick=lambda: _tick(identity, board, engine, health),
+    )
+    await _live(settings, board, identity, engine, upkeep, scripts)
+
+
+async def _live(
+    settings: Settings, board: Board, identity: Identity, engine: Engine, upkeep: Upkeep, scripts: Scripts
+) -> None:
+    await board.refresh(scripts)
+    await identity.born(board.queues)
+    log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
+    loops = upkeep.start()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, engine.stop)
+    try:
+        await engine.run()
+    finally:
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        identity.keeper.stop()
+        returned = await identity.claims.retire(board.queues, ttl_seconds=settings.result_ttl_seconds)
+        log.info("worker stopped", worker=identity.claims.worker, returned=returned)
+
+
+def _life(
+    settings: Settings,
+    catalog: Catalog,
+    scripts: Scripts,
+    health: Health,
+    board: Board,
+    opened: _Opened,
+    cancelled: set[str],
+) -> JobLife:
+    returns = Returns(
+        scripts=scripts,
+        ledger=opened.ledger,
+        catalog=catalog,
+        settings=settings,
+        health=health,
+        clock=SystemClock(),
+        on_model_gone=board.model_gone,
+        is_served=board.is_served,
+        queues=lambda: board.queues,
+    )
+    return JobLife(
+        Parts(
+            settings=settings,
+            catalog=catalog,
+            ledger=opened.ledger,
+            store=opened.store,
+            caller=opened.caller,
+            returns=returns,
+            health=health,
+            clock=SystemClock(),
+            pools=lambda: board.pools,
+            is_cancelled=cancelled.__contains__,
+        )
+    )
+
+
+def _pace(settings: Settings) -> PaceSettings:
+    return PaceSettings(
+        fraction=settings.pace_fraction,
+        burst_seconds=settings.burst_seconds,
+        share_default=settings.share_default,
+        share_low=settings.share_low,
+        tenant_weights=settings.tenant_weights,
+    )
+
+
+def _limits(settings: Settings, options: WorkerOptions) -> EngineLimits:
+    return EngineLimits(
+        max_in_flight=options.max_in_flight or settings.max_in_flight,
+        drain_seconds=settings.drain_seconds,
+        pace_sleep_seconds=settings.burst_seconds / BURST_PARTS_PER_SLEEP,
+        burst=options.burst,
+    )
+
+
+def _taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[str], Awaitable[int]]:
+    def check(job: Job, model: str) -> tuple[Job, int]:
+        admitted = admit(job, catalog, preference=(model,), served=lambda _: True)
+        return admitted.job, admitted.tokens
+
+    async def take(queue: str) -> int:
+        return (await take_in(scripts, queue, check, ttl_seconds=settings.result_ttl_seconds)).adopted
+
+    return take
+
+
+def _ping(redis: Redis) -> Callable[[], Awaitable[None]]:
+    async def ping() -> None:
+        await redis.ping()
+
+    return ping
+
+
+def _tick(identity: Identity, board: Board, engine: Engine, health: Health) -> None:
+    state = "busy" if engine.flight.tasks else "idle"
+    identity.keeper.tick(state=state, queues=board.queues, note=health.note)

@@ -1,0 +1,109 @@
+"""What has to be done again and again beside pulling: reap, promote, look up the board, release, heal."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from imagequeue.config.clock import Clock
+from imagequeue.config.errors import ImageQueueError, QueueUnavailable
+from imagequeue.queue import tenants
+from imagequeue.queue.claims import promote, reap
+from imagequeue.queue.scripts import TROUBLE, Scripts
+from imagequeue.worker.board import Board
+from imagequeue.worker.health import Health
+
+REAP_SECONDS = 0.5
+BOARD_SECONDS = 1.0
+HEAL_SECONDS = 0.5
+WAKE_LISTEN_SECONDS = 5.0
+
+log = structlog.get_logger("imagequeue.worker")
+
+
+class Upkeep:
+    """The loops of one worker; each goes on whatever happens, and notes what fails."""
+
+    def __init__(
+        self,
+        *,
+        scripts: Scripts,
+        board: Board,
+        health: Health,
+        clock: Clock,
+        ttl_seconds: int,
+        pings: Sequence[tuple[str, Callable[[], Awaitable[None]]]],
+        wake: Callable[[], None],
+        tick: Callable[[], None],
+    ) -> None:
+        self._scripts = scripts
+        self._board = board
+        self._health = health
+        self._clock = clock
+        self._ttl_seconds = ttl_seconds
+        self._pings = dict(pings)
+        self._wake = wake
+        self._tick = tick
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start every loop; cancel the tasks to end them."""
+        loops = (
+            ("reap", REAP_SECONDS, self._reap),
+            ("board", BOARD_SECONDS, self._look),
+            ("heal", HEAL_SECONDS, self._heal),
+            ("wake", 0.0, self._listen),
+        )
+        return [asyncio.create_task(self._again(*each), name=each[0]) for each in loops]
+
+    async def _again(self, name: str, pause_seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except (QueueUnavailable, *TROUBLE) as error:
+                self._health.fails("queue", str(error))
+                await asyncio.sleep(HEAL_SECONDS)
+            except ImageQueueError as error:
+                log.warning("upkeep failed", loop=name, error=str(error))
+                await asyncio.sleep(HEAL_SECONDS)
+            await asyncio.sleep(pause_seconds * (0.75 + random.random() / 2))  # noqa: S311 - spread, not a secret
+
+    async def _reap(self) -> None:
+        returned = await reap(self._scripts, ttl_seconds=self._ttl_seconds)
+        if returned:
+            log.warning("took over the jobs of a dead worker", jobs=returned)
+        next_due_us = await promote(self._scripts, self._board.queues)
+        if returned or next_due_us == 0:
+            self._wake()
+
+    async def _look(self) -> None:
+        self._tick()
+        await self._board.refresh(self._scripts)
+        for hold in (await tenants.held(self._scripts)).values():
+            if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
+                await tenants.release(self._scripts, hold.tenant, self._board.queues)
+
+    async def _heal(self) -> None:
+        for part in self._health.sick:
+            ping = self._pings.get(part)
+            if ping is None:
+                continue
+            try:
+                await ping()
+            except (ImageQueueError, *TROUBLE) as error:
+                self._health.fails(part, str(error))
+            else:
+                self._health.works(part)
+                log.info("works again", part=part)
+                self._wake()
+
+    async def _listen(self) -> None:
+        """Wake up when a client of ours enqueued something, sooner than the next look."""
+        async with self._scripts.redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(f"{self._scripts.keys.own}:wake")
+            while True:
+                message = await channel.get_message(timeout=WAKE_LISTEN_SECONDS)
+                if message is not None:
+                    if not self._board.knows(message["data"].decode()):
+                        await self._board.refresh(self._scripts)
+                    self._wake()
