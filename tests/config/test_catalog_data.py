@@ -81,7 +81,8 @@ def test_a_model_is_ending_for_sixty_days_and_retired_from_its_day(catalog: Cata
     days = [date(2026, 10, 1), date(2026, 10, 2), date(2026, 11, 30), date(2026, 12, 1)]
     states = [lifecycle(catalog.model("gpt-image-1.5"), day) for day in days]
     assert [stands.state for stands in states] == ["active", "ending", "ending", "retired"]
-    assert states[1].describe() == "ends 2026-12-01, then gpt-image-2.6-sunburst"
+    assert states[1].describe() == "ends 2026-12-01 (in 60 days), then gpt-image-2.6-sunburst"
+    assert states[2].describe() == "ends 2026-12-01 (in 1 day), then gpt-image-2.6-sunburst"
     assert states[3].describe() == "retired 2026-12-01, use gpt-image-2.6-sunburst"
 
 

@@ -21,15 +21,17 @@ class LifecycleState:
 
     state: State
     ends: date | None
+    days_left: int | None
     successor: str | None
 
     def describe(self) -> str:
-        """Return it in words, e.g. `ends 2026-12-01, then gpt-image-2.6-sunburst`."""
+        """Return it in words, e.g. `ends 2026-12-01 (in 9 days), then gpt-image-2.6-sunburst`."""
         if self.ends is None:
             return "active"
-        verb = "retired" if self.state == "retired" else "ends"
-        follow = {"retired": "use ", "ending": "then ", "active": "then "}[self.state]
-        return f"{verb} {self.ends.isoformat()}" + (f", {follow}{self.successor}" if self.successor else "")
+        if self.state == "retired":
+            return f"retired {self.ends.isoformat()}" + (f", use {self.successor}" if self.successor else "")
+        left = "in 1 day" if self.days_left == 1 else f"in {self.days_left} days"
+        return f"ends {self.ends.isoformat()} ({left})" + (f", then {self.successor}" if self.successor else "")
 
 
 def lifecycle(model: Model, today: date) -> LifecycleState:
@@ -40,7 +42,8 @@ def lifecycle(model: Model, today: date) -> LifecycleState:
         state = "retired"
     elif dates.ends is not None and today >= dates.ends - ENDING_WITHIN:
         state = "ending"
-    return LifecycleState(state=state, ends=dates.ends, successor=dates.successor)
+    days_left = None if dates.ends is None else max(0, (dates.ends - today).days)
+    return LifecycleState(state=state, ends=dates.ends, days_left=days_left, successor=dates.successor)
 
 
 @dataclass(frozen=True, kw_only=True)
