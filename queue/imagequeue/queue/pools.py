@@ -12,7 +12,7 @@ REASON_CHARACTERS_MAX = 500
 
 @dataclass(frozen=True, kw_only=True)
 class PoolState:
-    """One pool as stored. Times are the server's Unix microseconds, 0 for never; `factor` is the learned share of pace."""
+    """One pool as stored. Times are the server's Unix microseconds, 0 for never; `factor`: learned share of pace."""
 
     name: str
     paused_until_us: int = 0
