@@ -47,6 +47,10 @@ def test_an_empty_variable_counts_as_not_set(load: Load) -> None:
     assert load(IMAGEQUEUE_REDIS_URL="", IMAGEQUEUE_CACHE="", OPENAI_API_KEY="").redis_url is None
 
 
+def test_variables_that_are_no_settings_are_not_refused(load: Load) -> None:
+    assert load(IMAGEQUEUE_DEBUG="1", IMAGEQUEUE_CRASH_AT="hold.after").cache == "off"
+
+
 def test_data_dir_moves_what_is_kept_in_it(load: Load, tmp_path: Path) -> None:
     settings = load(IMAGEQUEUE_DATA_DIR="other/../data")
     assert settings.data_dir == tmp_path / "data"

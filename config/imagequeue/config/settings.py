@@ -32,6 +32,8 @@ from imagequeue.config.orgs import Dollars, Org, read_orgs, referenced_variables
 PREFIX: Final = "IMAGEQUEUE_"
 CONFIG_VARIABLE: Final = "IMAGEQUEUE_CONFIG"
 CONFIG_FILE: Final = "imagequeue.toml"
+OTHER_VARIABLES: Final = (CONFIG_VARIABLE, DEBUG_VARIABLE, "IMAGEQUEUE_CRASH_AT")
+"""Variables of our prefix that are no settings; the last ends a worker at a named place, for tests."""
 RQ_PREFIX_VARIABLE: Final = "RQ_KEY_PREFIX"
 OPENAI_KEY_VARIABLE: Final = "OPENAI_API_KEY"
 RESULT_TTL_SECONDS: Final = 7 * 24 * 3600
@@ -215,7 +217,7 @@ def _read_file(environ: Mapping[str, str], cwd: Path) -> tuple[Path, dict[str, A
 
 
 def _refuse_unknown(environ: Mapping[str, str], referenced: set[str]) -> None:
-    known = [CONFIG_VARIABLE, DEBUG_VARIABLE, *(_variable(field) for field in Settings.model_fields)]
+    known = [*OTHER_VARIABLES, *(_variable(field) for field in Settings.model_fields)]
     for name in environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known and name not in referenced:
             raise ConfigError(f"{name}: unknown variable{did_you_mean(name.upper(), known)}")
