@@ -1,0 +1,1 @@
+"""What `doctor` looks at: one module per subject, each finding with what to do about it."""
