@@ -39,6 +39,10 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], parts: Sequence[En
         return _invoke(list(arguments), parts)
     except BrokenPipeError:
         return NOBODY_READS
+    except SystemExit as left:  # what typer makes of a broken pipe
+        if isinstance(left.__context__, BrokenPipeError):
+            return NOBODY_READS
+        raise
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # the outermost boundary: reported, and the end of us
