@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, Settlement
-from imagequeue.ledger.ledger import Ledger
+
+from imagequeue.ledger.api import Ending, HoldRequest, ImageRecord, Settlement
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -25,9 +25,11 @@ class ManualClock:
     moment: datetime = NOON
 
     def now(self) -> datetime:
+        """Return the moment that was set."""
         return self.moment
 
     def forward(self, **time: float) -> None:
+        """Move on by the arguments of a timedelta."""
         self.moment += timedelta(**time)
 
 
@@ -45,7 +47,7 @@ def postgresql_server() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of each kind."""
+    """Yield the URL of an empty database of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ledger.db"
         return

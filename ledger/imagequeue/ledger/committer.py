@@ -23,7 +23,7 @@ from imagequeue.ledger.entries import Head
 from imagequeue.ledger.moments import microseconds
 from imagequeue.ledger.schema import writer
 from imagequeue.ledger.statements import statements_for
-from imagequeue.ledger.transaction import Transaction, open_cursor
+from imagequeue.ledger.transaction import Transaction, transaction_on
 from imagequeue.ledger.unit import Conflict, Unit
 
 TRIES_MAX: Final = 3
@@ -150,9 +150,7 @@ class Committer:
 
     def _connect(self) -> None:
         self._connection = self._engine.raw_connection()
-        cursor = open_cursor(self._connection.driver_connection)
-        lists_as_json = self._engine.dialect.name == "sqlite"
-        self._transaction = Transaction(cursor, self._statements, lists_as_json=lists_as_json)
+        self._transaction = transaction_on(self._connection.driver_connection, self._statements)
         writer_id = self._position.head.writer_id
         found = cast("list[HeadColumns]", self._transaction.rows(self._statements.head, {"of": writer_id}))
         if not found:

@@ -15,6 +15,7 @@ EntryKind = Literal[
     "hold", "settle", "release", "overrun", "void", "doubt", "reconcile", "correction", "credit-grant", "credit-use"
 ]
 HASH_OF_NOTHING: Final = ""
+COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,4 +157,4 @@ def link_hash(previous: str, writer_id: int, seq: int, at_us: int, entry: Entry)
         entry.catalog_version,
         entry.memo,
     ]
-    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(COMPACT.encode(content).encode()).hexdigest()

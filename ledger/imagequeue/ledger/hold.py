@@ -9,7 +9,6 @@ from imagequeue.ledger.caps import first_reached, scope, scopes
 from imagequeue.ledger.entries import Holding
 from imagequeue.ledger.resolve import Resolution, move
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, canonical_json, outcome_of
-from imagequeue.ledger.statements import RESOLVED_COLUMNS
 from imagequeue.ledger.transaction import Parameters
 from imagequeue.ledger.unit import Unit
 
@@ -103,9 +102,7 @@ def _use(unit: Unit, request: HoldRequest, used_nano: dict[str, int]) -> None:
 
 
 def _attempt_row(unit: Unit, request: HoldRequest, attempt_id: int, n: int) -> Parameters:
-    unknown_yet = dict.fromkeys(RESOLVED_COLUMNS)
     return {
-        **unknown_yet,
         "id": attempt_id,
         "job_id": request.job_id,
         "n": n,
@@ -125,7 +122,6 @@ def _attempt_row(unit: Unit, request: HoldRequest, attempt_id: int, n: int) -> P
         "credits": request.credits,
         "catalog_version": request.catalog_version,
         "state": "held",
-        "images": 0,
         "day": unit.day,
         "held_at_us": unit.now_us,
     }

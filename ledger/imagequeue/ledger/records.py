@@ -112,7 +112,7 @@ def claim_webhooks(unit: Unit, operation: ClaimWebhooks) -> tuple[WebhookRow, ..
     due = transaction.rows(statements.due_webhooks, {"now_us": unit.now_us, "count": operation.count})
     rows = cast("list[WebhookColumns]", due)
     until_us = unit.now_us + round(operation.lease_seconds * 1_000_000)
-    transaction.run_many(statements.lease_webhooks, [{"of": row["id"], "until_us": until_us} for row in rows])
+    transaction.run_all([(statements.lease_webhooks, [{"of": row["id"], "until_us": until_us} for row in rows])])
     unit.touched = unit.touched or bool(rows)
     return tuple(_webhook(row) for row in rows)
 

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TypedDict, cast
+from dataclasses import fields
+from typing import Final, TypedDict, cast
 
 from imagequeue.ledger.api import (
     AttemptRow,
@@ -15,6 +15,10 @@ from imagequeue.ledger.api import (
     OutcomeStatus,
 )
 from imagequeue.ledger.moments import moment, moment_or_none
+
+CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+IMAGE_FIELDS: Final = tuple(field.name for field in fields(ImageRecord))
 
 
 class AttemptColumns(TypedDict):
@@ -85,12 +89,12 @@ class OutcomeColumns(TypedDict):
 
 def canonical_json(value: Mapping[str, object]) -> str:
     """Return the one JSON text of a mapping: keys in order, no spaces."""
-    return json.dumps(dict(value), sort_keys=True, separators=(",", ":")) if value else "{}"
+    return CANONICAL.encode(dict(value)) if value else "{}"
 
 
 def images_json(images: tuple[ImageRecord, ...]) -> str:
     """Return image records as JSON text."""
-    return json.dumps([asdict(image) for image in images], separators=(",", ":")) if images else "[]"
+    return COMPACT.encode([{name: getattr(image, name) for name in IMAGE_FIELDS} for image in images])
 
 
 def images_of(text: str) -> tuple[ImageRecord, ...]:

@@ -61,7 +61,7 @@ class Statements:
     """Texts for one kind of database. `:ids` and `:scopes` are lists, see `list_parameter`."""
 
     begin: str
-    insert_attempt: str
+    insert_attempt: str  # the columns that RESOLVED_COLUMNS leaves, and state
     resolve_attempt: str  # the columns of RESOLVED_COLUMNS, key, expected (state)
     insert_entry: str
     insert_outcome: str  # changes no row when the job has an outcome that was not reopened
@@ -89,7 +89,7 @@ def statements_for(dialect_name: str) -> Statements:
     sql = _Compiler(dialect_name)
     return Statements(
         begin="BEGIN IMMEDIATE" if dialect_name == "sqlite" else "BEGIN",
-        insert_attempt=sql.text(insert(attempt)),
+        insert_attempt=sql.text(_insert_attempt()),
         resolve_attempt=sql.text(_resolve_attempt()),
         insert_entry=sql.text(insert(entry)),
         insert_outcome=sql.text(sql.insert_outcome()),
@@ -142,7 +142,7 @@ class _Compiler:
         return select(outcome).where(standing).order_by(outcome.c.job_id).with_for_update()
 
     def add_scope(self) -> ClauseElement:
-        nothing_used = literal_column("0")
+        nothing_used: ColumnElement[int] = literal_column("0")
         return self.upsert(balance).values(scope=bindparam("scope"), used_nano=nothing_used).on_conflict_do_nothing()
 
     def insert_outcome(self) -> ClauseElement:
@@ -156,6 +156,12 @@ class _Compiler:
         added = self.upsert(rollup)
         sums = {name: rollup.c[name] + added.excluded[name] for name in MEASURES}
         return added.on_conflict_do_update(index_elements=list(DIMENSIONS), set_=sums)
+
+
+def _insert_attempt() -> ClauseElement:
+    known = [name for name in attempt.c.keys() if name == "state" or name not in RESOLVED_COLUMNS]  # noqa: SIM118  # as above
+    values: dict[str, ColumnElement[object]] = {name: bindparam(name, type_=attempt.c[name].type) for name in known}
+    return insert(attempt).values({**values, "images": literal_column("0")})
 
 
 def _resolve_attempt() -> ClauseElement:

@@ -4,77 +4,107 @@ import json
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import Final, LiteralString, Protocol, cast
 
-from psycopg import Connection as PostgresqlConnection
+import psycopg
 from psycopg.rows import dict_row
 
 from imagequeue.ledger.statements import Statements
 
 Parameters = Mapping[str, object]
+Step = tuple[str, Sequence[Parameters]]
+"""A statement, and the parameters of each of its runs."""
+
 UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL knows no NUL, UTF-8 no lone surrogates
 
 
-class Cursor(Protocol):
-    """What the cursors of sqlite3 and psycopg have in common."""
+class Transaction(Protocol):
+    """One open transaction on either database. Rows are read by column name; the caller casts them to its table."""
 
-    @property
-    def rowcount(self) -> int:
-        """How many rows the last statement changed, over all its parameters."""
-        ...
-
-    def execute(self, text: str, parameters: Parameters, /) -> object:
-        """Run once."""
-        ...
-
-    def executemany(self, text: str, rows: Sequence[Parameters], /) -> object:
-        """Run for each row."""
-        ...
-
-    def fetchall(self) -> list[object]:
-        """Return the rows that were found."""
-        ...
-
-
-class Transaction:
-    """One open transaction: what to run in it, and how lists are handed over."""
-
-    def __init__(self, cursor: Cursor, statements: Statements, *, lists_as_json: bool) -> None:
-        self._cursor = cursor
-        self._lists_as_json = lists_as_json
-        self.statements = statements
+    statements: Statements
 
     def rows(self, text: str, parameters: Parameters) -> list[object]:
-        """Return the rows; each is read by column name, and cast to the columns of its table by the caller."""
-        self._cursor.execute(text, parameters)
-        return self._cursor.fetchall()
+        """Return the rows."""
+        ...
 
     def run(self, text: str, parameters: Parameters) -> int:
         """Return how many rows were changed."""
-        self._cursor.execute(text, parameters)
-        return self._cursor.rowcount
+        ...
 
-    def run_many(self, text: str, rows: Sequence[Parameters]) -> int:
-        """Return how many rows were changed in all; nothing is sent for no rows."""
-        if not rows:
-            return 0
-        self._cursor.executemany(text, rows)
-        return self._cursor.rowcount
+    def run_all(self, steps: Sequence[Step]) -> list[int]:
+        """Run every step for each of its rows, in order; return how many rows each step changed in all."""
+        ...
 
     def listed(self, values: Sequence[object]) -> object:
         """Return a list parameter as the database wants it."""
-        return json.dumps(values) if self._lists_as_json else values
+        ...
 
 
-def open_cursor(connection: object) -> Cursor:
-    """Return a cursor whose rows are read by column name, on a connection that begins no transaction by itself."""
+class SqliteTransaction:
+    """A `Transaction` on SQLite, where a statement is a function call."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
+        self.statements = statements
+        self._cursor = connection.cursor()
+        self._cursor.row_factory = sqlite3.Row
+
+    def rows(self, text: str, parameters: Parameters) -> list[object]:
+        """See `Transaction`."""
+        return self._cursor.execute(text, parameters).fetchall()
+
+    def run(self, text: str, parameters: Parameters) -> int:
+        """See `Transaction`."""
+        return self._cursor.execute(text, parameters).rowcount
+
+    def run_all(self, steps: Sequence[Step]) -> list[int]:
+        """See `Transaction`."""
+        return [self._cursor.executemany(text, rows).rowcount if rows else 0 for text, rows in steps]
+
+    def listed(self, values: Sequence[object]) -> object:
+        """See `Transaction`."""
+        return json.dumps(values)
+
+
+class PostgresqlTransaction:
+    """A `Transaction` on PostgreSQL, where many steps are one trip to the server."""
+
+    def __init__(self, connection: psycopg.Connection[object], statements: Statements) -> None:
+        self.statements = statements
+        self._connection = connection
+        self._connection.autocommit = True  # begins no transaction by itself
+        self._cursor = connection.cursor(row_factory=dict_row)
+
+    def rows(self, text: str, parameters: Parameters) -> list[object]:
+        """See `Transaction`."""
+        return list(self._cursor.execute(_known(text), parameters).fetchall())
+
+    def run(self, text: str, parameters: Parameters) -> int:
+        """See `Transaction`."""
+        return self._cursor.execute(_known(text), parameters).rowcount
+
+    def run_all(self, steps: Sequence[Step]) -> list[int]:
+        """See `Transaction`."""
+        cursors = [self._connection.cursor() for _ in steps]
+        with self._connection.pipeline():
+            for cursor, (text, rows) in zip(cursors, steps, strict=True):
+                if rows:
+                    cursor.executemany(_known(text), rows)
+        return [cursor.rowcount if rows else 0 for cursor, (_, rows) in zip(cursors, steps, strict=True)]
+
+    def listed(self, values: Sequence[object]) -> object:
+        """See `Transaction`."""
+        return list(values)
+
+
+def transaction_on(connection: object, statements: Statements) -> Transaction:
+    """Return transactions on a driver's own connection."""
     if isinstance(connection, sqlite3.Connection):
-        cursor = connection.cursor()
-        cursor.row_factory = sqlite3.Row
-        return cursor
-    connection = cast("PostgresqlConnection[object]", connection)
-    connection.autocommit = True
-    return cast("Cursor", connection.cursor(row_factory=dict_row))
+        return SqliteTransaction(connection, statements)
+    return PostgresqlTransaction(cast("psycopg.Connection[object]", connection), statements)
+
+
+def _known(text: str) -> LiteralString:
+    return text  # compiled from expressions: nothing foreign is in it
 
 
 def storable(text: str | None, characters_max: int) -> str | None:

@@ -23,7 +23,7 @@ RollupKey = tuple[str, str, str, str, str]
 """The DIMENSIONS: day, org, model, tenant, priority."""
 
 
-class Conflict(Exception):  # noqa: N818  # nothing is wrong: the transaction starts over
+class Conflict(Exception):  # nothing is wrong: the transaction starts over
     """Another process changed what this transaction had read."""
 
 
@@ -79,7 +79,7 @@ class Unit:
         wanted = sorted({*scopes, *self.balances})
         found = self._lock(wanted)
         if missing := [{"scope": scope} for scope in wanted if scope not in found]:
-            self.transaction.run_many(self.transaction.statements.add_scope, missing)
+            self.transaction.run_all([(self.transaction.statements.add_scope, missing)])
             found = self._lock(wanted)
         return {scope: found[scope] + self.balances.get(scope, 0) for scope in wanted}
 
@@ -115,18 +115,25 @@ class Unit:
         """
         if not self._anything():
             return None
-        transaction, statements = self.transaction, self.transaction.statements
-        transaction.run_many(statements.insert_attempt, self.attempts)
-        _all(transaction.run_many(statements.resolve_attempt, self.resolutions), self.resolutions)
-        transaction.run_many(statements.insert_outcome, self.outcomes)
         links = link(head, self.entries, self.now_us)
-        transaction.run_many(statements.insert_entry, [_entry_row(one) for one in links])
-        transaction.run_many(statements.insert_webhook, self.webhooks)
-        self._move_balances()
-        transaction.run_many(statements.add_rollup, self._rollup_rows())
         after = Head(writer_id=head.writer_id, seq=links[-1].seq, hash=links[-1].hash) if links else head
         moved = {"of": head.writer_id, "before": batches, "head_seq": after.seq, "head_hash": after.hash}
-        if transaction.run(statements.move_head, moved) != 1:
+        moves, statements = self._balance_moves(), self.transaction.statements
+        _, resolved, _, _, _, fitting, _, heads = self.transaction.run_all(
+            [
+                (statements.insert_attempt, self.attempts),
+                (statements.resolve_attempt, self.resolutions),
+                (statements.insert_outcome, self.outcomes),
+                (statements.insert_entry, [_entry_row(one) for one in links]),
+                (statements.insert_webhook, self.webhooks),
+                (statements.move_balance, moves),
+                (statements.add_rollup, self._rollup_rows()),
+                (statements.move_head, [moved]),
+            ]
+        )
+        if (resolved, fitting) != (len(self.resolutions), len(moves)):
+            raise Conflict("rows were changed since they were read")
+        if heads != 1:
             raise LedgerBreach(f"ledger: something else writes as writer {head.writer_id}")
         return after
 
@@ -134,13 +141,12 @@ class Unit:
         lists = (self.attempts, self.resolutions, self.outcomes, self.entries, self.webhooks)
         return self.touched or any(lists) or bool(self.rollups)
 
-    def _move_balances(self) -> None:
-        moves = [
+    def _balance_moves(self) -> list[Parameters]:
+        return [
             {"of": scope, "delta": delta, "limit": self.limits.get(scope, NO_LIMIT)}
             for scope, delta in sorted(self.balances.items())
             if delta or scope in self.limits
         ]
-        _all(self.transaction.run_many(self.transaction.statements.move_balance, moves), moves)
 
     def _rollup_rows(self) -> list[Parameters]:
         return [
@@ -148,11 +154,6 @@ class Unit:
             for key, sums in sorted(self.rollups.items())
             if any(sums.values())
         ]
-
-
-def _all(changed: int, rows: list[Parameters] | list[dict[str, object]]) -> None:
-    if changed != len(rows):
-        raise Conflict(f"{changed} of {len(rows)} rows were as they had been read")
 
 
 def _entry_row(link: Link) -> Parameters:
