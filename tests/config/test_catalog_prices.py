@@ -232,6 +232,26 @@ def one_token_price(model: Model, usage: Usage) -> int:
     return price_call(model, size=None, quality=None, n=1, usage=usage, delivery="now", on=ON)
 
 
+def test_the_most_particular_entry_of_a_grid_wins_and_auto_is_the_dearest() -> None:
+    """Also on a model that takes any quality and size."""
+    grid = {"*": {"*": "0.01", "512x512": "0.02"}, "hd": {"2048x2048": "0.30"}, "low": {"*": "0.005"}}
+    accepts = {"qualities": ["*"], "sizes": ["*"]}
+    model = load_catalog({"models": {"mine": {"image_prices": [{"usd": grid}], "accepts": accepts}}}).model("mine")
+    asked = [
+        ("hd", "2048x2048"),
+        ("hd", "512x512"),
+        ("hd", "64x64"),
+        ("low", "512x512"),
+        (None, None),
+        ("auto", "auto"),
+    ]
+    cents = [
+        price_upper_bound(model, size=size, quality=quality, n=1, delivery="now", on=ON) / 10_000_000
+        for quality, size in asked
+    ]
+    assert cents == [30, 2, 1, 0.5, 1, 30]
+
+
 def test_a_model_without_batch_has_no_batch_price(catalog: Catalog) -> None:
     with pytest.raises(ValueError, match="no batch price"):
         price_call(catalog.model("dall-e-2"), size=None, quality=None, n=1, usage=None, delivery="batch", on=ON)

@@ -12,9 +12,12 @@ Grid = Mapping[str, Mapping[str, int]]
 
 
 def cell(grid: Grid, quality: str, size: str) -> int | None:
-    """Return the figure for a quality and size, or None when the grid has none."""
-    row = grid.get(quality, grid.get(ANY, {}))
-    return row.get(size, row.get(ANY))
+    """Return the figure for a quality and size, or None when the grid has none. The most particular entry wins."""
+    for row, column in ((quality, size), (quality, ANY), (ANY, size), (ANY, ANY)):
+        found = grid.get(row, {}).get(column)
+        if found is not None:
+            return found
+    return None
 
 
 def parse_size(size: str) -> tuple[int, int] | None:

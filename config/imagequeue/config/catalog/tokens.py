@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from imagequeue.config.catalog.grid import cell, parse_size
+from imagequeue.config.catalog.grid import Grid, cell, parse_size
 from imagequeue.config.catalog.records import ANY, AUTO, Model
 
 LARGEST_PIXELS: Final = (3840, 2160)
@@ -43,7 +43,12 @@ def sizes_of(model: Model, size: str | None) -> list[str]:
     chosen = model.api_size(size)
     if chosen != AUTO:
         return [chosen]
-    return [listed for listed in model.accepts.sizes if listed != AUTO]
+    listed = [listed for listed in model.accepts.sizes if listed != AUTO]
+    return (
+        listed
+        if ANY not in listed
+        else [*listed, *(size_ for grid in _grids(model) for row in grid.values() for size_ in row)]
+    )
 
 
 def qualities_of(model: Model, quality: str | None) -> list[str]:
@@ -51,7 +56,17 @@ def qualities_of(model: Model, quality: str | None) -> list[str]:
     chosen = model.api_quality(quality)
     if chosen is not None and chosen != AUTO:
         return [chosen]
-    return [listed for listed in model.accepts.qualities if listed != AUTO] or [ANY]
+    listed = [listed for listed in model.accepts.qualities if listed != AUTO] or [ANY]
+    return (
+        listed
+        if ANY not in listed
+        else [*listed, *(row for grid in _grids(model) for row in grid), *model.output_tokens.long_grid]
+    )
+
+
+def _grids(model: Model) -> list[Grid]:
+    """Return every table of the model that names qualities and sizes."""
+    return [*(prices.nano_usd for prices in model.image_prices), model.output_tokens.table]
 
 
 def _tokens(model: Model, quality: str, size: str) -> int:
