@@ -125,7 +125,7 @@ def test_a_bucket_that_does_not_exist_is_unavailable(bucket: type[Bucket]) -> No
         data = png()
         await open_store("s3://others").put(data, inspect(data))
 
-    with pytest.raises(StoreUnavailable, match="s3://others.*404"):
+    with pytest.raises(StoreUnavailable, match=r"s3://others.*404"):
         asyncio.run(open_store("s3://others").ping())
     with pytest.raises(StoreUnavailable, match="s3://others"):
         asyncio.run(put())

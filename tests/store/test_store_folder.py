@@ -42,7 +42,7 @@ def test_a_put_image_is_found_under_its_content(tmp_path: Path) -> None:
             width=7,
             height=5,
             format="png",
-            key=f"{sha256[:2]}/{sha256[2:4]}/{sha256}.png",
+            key=f"{sha256[:2]}/{sha256}.png",
         )
         assert await store.get(sha256) == data
         assert await store.exists(sha256)

@@ -29,7 +29,8 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._durable_folders: set[Path] = set()  # at most 65,793: the fan-out of two hex pairs
+        self._durable_folders: set[str] = set()  # at most 258: the fan-out of one hex pair
+        self._incoming = f"{root}/{INCOMING}"
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="imagequeue-store")
 
     async def put(self, data: bytes, facts: ImageFacts) -> StoredImage:
@@ -50,7 +51,7 @@ class FolderStore:
 
     async def ping(self) -> None:
         """Write and remove a few bytes."""
-        await self._in_thread(lambda: self._write_incoming(b"ping").unlink())
+        await self._in_thread(lambda: Path(self._write_incoming(b"ping")).unlink())
 
     async def sweep_temporary(self, older_than_seconds: float) -> int:
         """Remove unfinished files that nobody has written to for so long; return how many."""
@@ -69,42 +70,45 @@ class FolderStore:
         except OSError as error:
             raise StoreUnavailable(f"image store {self._root}: {error.strerror or error}") from error
 
+    # Names are plain text from here on: building paths as objects was half of a put's cost.
+
     def _put(self, data: bytes, facts: ImageFacts) -> StoredImage:
         image = stored_image(data, facts)
-        path = self._root / image.key
         try:
-            self._place(path, data)
+            self._place(image.key, data)
         except FileNotFoundError:  # somebody removed a folder that we had made
             self._durable_folders.clear()
-            self._place(path, data)
+            self._place(image.key, data)
         return image
 
-    def _place(self, path: Path, data: bytes) -> None:
-        self._make_durable(path.parent)
+    def _place(self, key: str, data: bytes) -> None:
+        folder = f"{self._root}/{key[: key.index('/')]}"
+        self._make_durable(folder)
+        path = f"{self._root}/{key}"
         if not _has_size(path, len(data)):
-            self._write_incoming(data).rename(path)
-        _sync_folder(path.parent)  # also when it was there: its writer may not have come this far yet
+            os.rename(self._write_incoming(data), path)  # noqa: PTH104 - see above
+        _sync_folder(folder)  # also when it was there: its writer may not have come this far yet
 
-    def _write_incoming(self, data: bytes) -> Path:
-        incoming = self._root / INCOMING
-        self._make_durable(incoming)
-        path = incoming / token_hex(16)
+    def _write_incoming(self, data: bytes) -> str:
+        self._make_durable(self._incoming)
+        path = f"{self._incoming}/{token_hex(16)}"
         try:
             _write(path, data)
         except OSError:
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
             raise
         return path
 
-    def _make_durable(self, folder: Path) -> None:
+    def _make_durable(self, name: str) -> None:
         """Make a folder and its parents, each name on disk, once for this process."""
-        if folder in self._durable_folders:
+        if name in self._durable_folders:
             return
+        folder = Path(name)
         if folder != self._root:
-            self._make_durable(folder.parent)
+            self._make_durable(str(folder.parent))
         folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
-        self._durable_folders.add(folder)
+        _sync_folder(str(folder.parent))
+        self._durable_folders.add(name)
 
     def _find(self, sha256: str) -> Path | None:
         paths = (self._root / key for key in keys_of(sha256))
@@ -119,7 +123,7 @@ class FolderStore:
         if path is None:
             return False
         path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        _sync_folder(str(path.parent))
         return True
 
     def _sweep(self, older_than_seconds: float) -> int:
@@ -133,9 +137,9 @@ class FolderStore:
         return len(leftovers)
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
+def _has_size(path: str, size_bytes: int) -> bool:
     try:
-        return path.stat().st_size == size_bytes
+        return os.stat(path).st_size == size_bytes  # noqa: PTH116 - see above
     except FileNotFoundError:
         return False
 
@@ -147,7 +151,7 @@ def _modified(path: Path) -> float:
         return float("inf")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         rest = memoryview(data)
@@ -158,7 +162,7 @@ def _write(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

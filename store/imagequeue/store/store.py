@@ -85,8 +85,8 @@ def _open_folder(path: str) -> ImageStore:
 
 
 def key_of(sha256: str, image_format: ImageFormat) -> str:
-    """Return an image's name inside the store, `ab/cd/<sha256>.<suffix>`."""
-    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{SUFFIXES[image_format]}"
+    """Return an image's name inside the store, `ab/<sha256>.<suffix>`: 256 folders, soon all made durable once."""
+    return f"{sha256[:2]}/{sha256}.{SUFFIXES[image_format]}"
 
 
 def keys_of(sha256: str) -> tuple[str, ...]:
