@@ -24,8 +24,11 @@ _DOTS: Final = bytes.fromhex(
 
 def plain(text: str) -> str:
     """Return `text` in the font's letters; runs of white space become one space."""
-    ascii_only = unicodedata.normalize("NFKD", " ".join(text.split())).encode("ascii", "replace").decode()
-    return "".join(letter for letter in ascii_only if " " <= letter <= "~")
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text  # nearly always so, and worth the shortcut
+    letters = unicodedata.normalize("NFKD", " ".join(text.split()))
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in bare)
 
 
 @lru_cache(maxsize=8)
@@ -40,13 +43,11 @@ def _dots(place: int, row: int, scale: int, ink: int, paper: int) -> bytes:
 
 
 def line(text: str, *, width: int, scale: int, ink: int, paper: int) -> list[bytes]:
-    """Return one line of text as ROWS * scale pixel rows of exactly `width` bytes; what does not fit is cut.
+    """Return one line of text as ROWS pixel rows of exactly `width` bytes; what does not fit is cut.
 
-    `text` must be `plain`; `ink` and `paper` are palette indexes.
+    Each row stands for `scale` equal ones. `text` must be `plain`; `ink` and `paper` are palette indexes.
     """
     shown = text[: width // (COLUMNS * scale)]
-    rows: list[bytes] = []
-    for letters in _letters(scale, ink, paper):
-        pixels = b"".join([letters[letter] for letter in shown])
-        rows.extend([pixels.ljust(width, bytes([paper]))] * scale)
-    return rows
+    blank = bytes([paper])
+    rows = (b"".join(map(letters.__getitem__, shown)) for letters in _letters(scale, ink, paper))
+    return [row.ljust(width, blank) for row in rows]

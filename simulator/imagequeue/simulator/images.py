@@ -105,21 +105,22 @@ class ImageEndpoints:
         await asyncio.sleep(max(0.0, until - time.monotonic()))
 
     async def _deliver(self, visit: Visit, org: SimulatedOrg, asked: Asked, fault: Fault | None) -> web.StreamResponse:
-        body = self._made(visit, asked)
+        used = made.tokens(asked)
+        body = self._made(visit, asked, used)
         error = _error_of(fault, asked, org)
-        self._book(visit, org, asked, status=error.status if error else 200, fault=fault)
+        self._book(visit, org, asked, used, status=error.status if error else 200, fault=fault)
         headers = self._headers(visit)
         if error is not None:
-            return _answer(error, headers)
+            return error.response(headers)
         if fault is not None:
             return await spoil.spoiled(visit.request, fault, body, headers)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    def _made(self, visit: Visit, asked: Asked) -> bytes:
+    def _made(self, visit: Visit, asked: Asked, used: made.Tokens | None) -> bytes:
         config = self._provider.config
         caption = visit.call.client_request_id or visit.call.request_id
         pictures = made.pictures(asked, caption=caption, bytes_min=config.image_bytes, render=config.render)
-        created, used = int(time.time()), made.tokens(asked)
+        created = int(time.time())
         if asked.response_format == "url":
             return made.answer_with_links(asked, self._links(visit, pictures), used, created)
         return made.answer_with_bytes(asked, [draw(picture) for picture in pictures], used, created)
@@ -130,8 +131,17 @@ class ImageEndpoints:
             self._provider.link(name, picture)
         return [f"http://{visit.request.host}/images/{name}" for name in names]
 
-    def _book(self, visit: Visit, org: SimulatedOrg, asked: Asked, *, status: int, fault: Fault | None) -> None:
-        used, at = made.tokens(asked), time.time()
+    def _book(
+        self,
+        visit: Visit,
+        org: SimulatedOrg,
+        asked: Asked,
+        used: made.Tokens | None,
+        *,
+        status: int,
+        fault: Fault | None,
+    ) -> None:
+        at = time.time()
         self._provider.bill.add(
             BillRow(
                 request_id=visit.call.request_id,
@@ -165,7 +175,7 @@ class ImageEndpoints:
     def _refused(self, visit: Visit, error: ApiError) -> web.Response:
         visit.call.status = error.status
         self._book_refusal(visit, error.status, error.code or f"status {error.status}")
-        return _answer(error, self._headers(visit))
+        return error.response(self._headers(visit))
 
     def _book_refusal(self, visit: Visit, status: int, reason: str) -> None:
         if visit.org is None or self._provider.bill.full:
@@ -219,11 +229,3 @@ def _error_of(fault: Fault | None, asked: Asked, org: SimulatedOrg) -> ApiError 
     if fault is None or not refusals.is_answer(fault):
         return None
     return refusals.of_fault(fault, model=asked.model.name, org_id=org_id(org))
-
-
-def _answer(error: ApiError, headers: dict[str, str]) -> web.Response:
-    return web.Response(
-        status=error.status,
-        body=error.body(),
-        headers={**headers, **error.headers, "Content-Type": error.content_type},
-    )

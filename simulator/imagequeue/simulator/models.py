@@ -10,7 +10,7 @@ from imagequeue.simulator.config import SimulatedOrg
 from imagequeue.simulator.images import authenticate
 from imagequeue.simulator.picture import draw
 from imagequeue.simulator.provider import Provider
-from imagequeue.simulator.refusals import ApiError, RefusalError
+from imagequeue.simulator.refusals import RefusalError
 
 CREATED: Final = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
@@ -34,7 +34,7 @@ class ModelEndpoints:
         try:
             org = authenticate(self._provider, request)
         except RefusalError as refusal:
-            return _answer(refusal.error)
+            return refusal.error.response({})
         return web.json_response({"object": "list", "data": [_model(name) for name in self._served(org)]})
 
     async def model(self, request: web.Request) -> web.Response:
@@ -43,9 +43,9 @@ class ModelEndpoints:
         try:
             org = authenticate(self._provider, request)
         except RefusalError as refusal:
-            return _answer(refusal.error)
+            return refusal.error.response({})
         if name not in self._served(org):
-            return _answer(refusals.model_not_found(name))
+            return refusals.model_not_found(name).response({})
         return web.json_response(_model(name))
 
     async def image(self, request: web.Request) -> web.Response:
@@ -61,7 +61,3 @@ class ModelEndpoints:
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": "system"}
-
-
-def _answer(error: ApiError) -> web.Response:
-    return web.Response(status=error.status, body=error.body(), content_type="application/json")

@@ -7,6 +7,7 @@ of the whole is put together from both parts (Adler-32, RFC 1950). Colours come 
 
 import colorsys
 import struct
+import textwrap
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,10 @@ SHADES: Final = 254
 LINES_MAX: Final = 12
 FILL_BYTES_MAX: Final = 3_145_728
 ADLER_BASE: Final = 65_521
+MARGIN_LETTERS: Final = 1
+MARGIN_ROWS: Final = 2
+NO_FILTER: Final = b"\0"
+UP: Final = b"\2"  # the row holds differences to the row above, here none
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -40,10 +45,9 @@ class Picture:
 
 def draw(picture: Picture) -> bytes:
     """Return the PNG file, exactly `bytes_min` bytes long unless the drawing alone needs more."""
-    band_rows = _band(picture)
     tint = zlib.crc32(f"{picture.title}{picture.caption}".encode()) % PALETTES
-    band = b"".join(b"\0" + row for row in band_rows)
-    rest = _gradient(picture.width, picture.height - len(band_rows))
+    band, band_height = _band(picture)
+    rest = _gradient(picture.width, picture.height - band_height)
     check = _adler_joined(zlib.adler32(band), rest.adler, rest.length)
     parts = [
         SIGNATURE,
@@ -64,17 +68,27 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return b"".join([struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))])
 
 
-def _band(picture: Picture) -> list[bytes]:
+def _band(picture: Picture) -> tuple[bytes, int]:
+    """Return the text's pixel rows as PNG scan lines, and how many there are."""
     scale = 1 if picture.render == "fast" else max(1, picture.width // 320)
-    letters = max(1, picture.width // (font.COLUMNS * scale))
-    text = font.plain(picture.title)
-    caption = font.plain(picture.caption)
+    again = (UP + bytes(picture.width)) * (scale - 1)
+    blank = [bytes([PAPER]) * picture.width] * MARGIN_ROWS
+    rows = [
+        row
+        for line in _lines(picture, scale)
+        for row in font.line(line, width=picture.width, scale=scale, ink=INK, paper=PAPER)
+    ]
+    shown = [*blank, *rows, *blank][: (picture.height - 1) // scale]
+    return b"".join([NO_FILTER + row + again for row in shown]), len(shown) * scale
+
+
+def _lines(picture: Picture, scale: int) -> list[str]:
+    caption, title = font.plain(picture.caption), font.plain(picture.title)
     if picture.render == "fast":
-        lines = [f"{caption} {text}"]
-    else:
-        lines = [caption, *(text[at : at + letters] for at in range(0, len(text), letters))][:LINES_MAX]
-    rows = [row for line in lines for row in font.line(line, width=picture.width, scale=scale, ink=INK, paper=PAPER)]
-    return rows[: picture.height - 1]
+        return [f"{caption} {title}"]
+    letters = max(8, picture.width // (font.COLUMNS * scale) - 2 * MARGIN_LETTERS)
+    text = [*textwrap.wrap(title, letters, max_lines=LINES_MAX - 1, placeholder=" ..."), caption]
+    return [" " * MARGIN_LETTERS + line for line in text]
 
 
 def _deflated(data: bytes) -> bytes:
@@ -95,7 +109,7 @@ def _gradient(width: int, height: int) -> _Rest:
     for y in range(height):
         shade = y * (SHADES // 2) // max(1, height)
         row = bytes(shade + x * (SHADES // 2) // width for x in range(0, width, 8))
-        pixels += b"\0" + b"".join(bytes([value]) * 8 for value in row)[:width].ljust(width, b"\0")
+        pixels += NO_FILTER + b"".join(bytes([value]) * 8 for value in row)[:width].ljust(width, b"\0")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = deflate.compress(pixels) + deflate.flush(zlib.Z_FINISH)
     return _Rest(chunk=chunk(b"IDAT", data), adler=zlib.adler32(pixels), length=len(pixels))

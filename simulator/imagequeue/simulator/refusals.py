@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
 from imagequeue.simulator.bucket import Refused
 from imagequeue.simulator.faults import Fault
 
@@ -23,7 +25,7 @@ class ApiError:
 
     status: int
     code: str | None
-    type: str | None
+    type: str
     message: str
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -37,10 +39,12 @@ class ApiError:
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code, **self.details}
         return json.dumps({"error": error}, indent=2).encode()
 
-    @property
-    def content_type(self) -> str:
-        """Return the body's media type."""
-        return "application/json" if self.page is None else "text/html; charset=utf-8"
+    def response(self, headers: Mapping[str, str]) -> web.Response:
+        """Return the answer with these headers and its own."""
+        content_type = "application/json" if self.page is None else "text/html; charset=utf-8"
+        return web.Response(
+            status=self.status, body=self.body(), headers={**headers, **self.headers, "Content-Type": content_type}
+        )
 
 
 class RefusalError(Exception):
@@ -125,7 +129,7 @@ def _storm(model: str, org_id: str) -> ApiError:
 
 def _slow_down(_model: str, _org_id: str) -> ApiError:
     text = "Traffic rose too fast. Return to your earlier rate and raise it slowly."
-    return ApiError(status=429, code="slow_down", type=None, message=text)
+    return ApiError(status=429, code="slow_down", type="requests", message=text)
 
 
 def _quota(_model: str, _org_id: str) -> ApiError:
@@ -155,7 +159,9 @@ def _policy(model: str, _org_id: str) -> ApiError:
 
 
 def _conflict(_model: str, _org_id: str) -> ApiError:
-    return ApiError(status=409, code=None, type=None, message="The resource was changed by another request.")
+    return ApiError(
+        status=409, code=None, type="invalid_request_error", message="The resource was changed by another request."
+    )
 
 
 def _server_error(_model: str, _org_id: str) -> ApiError:
@@ -164,16 +170,16 @@ def _server_error(_model: str, _org_id: str) -> ApiError:
 
 def _overloaded(_model: str, _org_id: str) -> ApiError:
     text = "The server is overloaded. Please try again later."
-    return ApiError(status=503, code="server_is_overloaded", type=None, message=text)
+    return ApiError(status=503, code="server_is_overloaded", type="server_error", message=text)
 
 
 def _error_in_200(model: str, org_id: str) -> ApiError:
-    return ApiError(status=200, code="rate_limit_exceeded", type=None, message=_storm(model, org_id).message)
+    return ApiError(status=200, code="rate_limit_exceeded", type="input-images", message=_storm(model, org_id).message)
 
 
 def _page(status: int, title: str) -> ApiError:
     page = f"<html><head><title>{status} {title}</title></head><body><h1>{status} {title}</h1></body></html>"
-    return ApiError(status=status, code=None, type=None, message=title, page=page)
+    return ApiError(status=status, code=None, type="proxy", message=title, page=page)
 
 
 _FAULT_ERRORS = {

@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 
 from imagequeue.simulator import refusals
+from imagequeue.simulator.admin import AdminEndpoints
 from imagequeue.simulator.config import SimulatorConfig
 from imagequeue.simulator.control import ControlEndpoints
 from imagequeue.simulator.images import ImageEndpoints
@@ -35,6 +36,7 @@ def build(config: SimulatorConfig) -> tuple[web.Application, Provider]:
             web.post("/v1/images/generations", images.generations),
             web.post("/v1/images/edits", images.edits),
             *models.routes(),
+            *AdminEndpoints(provider).routes(),
             *ControlEndpoints(provider).routes(),
             web.route("*", "/{rest:.*}", _unknown),
         ]
@@ -43,8 +45,7 @@ def build(config: SimulatorConfig) -> tuple[web.Application, Provider]:
 
 
 async def _unknown(request: web.Request) -> web.Response:
-    error = refusals.no_such_path(request.method, request.path)
-    return web.Response(status=error.status, body=error.body(), content_type="application/json")
+    return refusals.no_such_path(request.method, request.path).response({})
 
 
 def listen(host: str, port: int) -> socket.socket:
