@@ -29,7 +29,7 @@ from imagequeue.worker.board import Board
 from imagequeue.worker.call import Caller
 from imagequeue.worker.engine import Engine, EngineLimits
 from imagequeue.worker.health import Health
-from imagequeue.worker.http import open_client
+from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.life import JobLife, Parts
 from imagequeue.worker.plan import PaceSettings
@@ -84,12 +84,12 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
     redis = connect(url)
     ledger = await Ledger.open(settings.ledger_url.get_secret_value())
     store = open_store(settings.store_url)
-    client = open_client(read_seconds=settings.call_timeout_seconds)
+    transport = open_transport()
     try:
-        caller = Caller(client, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
+        caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
         yield _Opened(redis=redis, ledger=ledger, store=store, caller=caller)
     finally:
-        await client.aclose()
+        await transport.aclose()
         await store.aclose()
         await ledger.aclose()
         await redis.aclose()
