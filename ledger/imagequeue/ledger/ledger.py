@@ -27,11 +27,13 @@ from imagequeue.ledger.api import (
     Settlement,
     WebhookRow,
 )
+from imagequeue.ledger.audit import AuditReport, audit
 from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.reads import attempts_of_jobs, outcomes_of_jobs
+from imagequeue.ledger.summary import Summary, summarize
 from imagequeue.ledger.writer import Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
@@ -162,6 +164,16 @@ class Ledger:
         """Return the attempts of those of the jobs that have any, in order."""
         wanted = list(job_ids)
         return await self.read(lambda connection: attempts_of_jobs(connection, wanted))
+
+    async def summary(
+        self, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
+    ) -> Summary:
+        """Return what was spent, held and saved; JobRefused names a grouping that does not exist."""
+        return await self.read(lambda connection: summarize(connection, group_by, since, until))
+
+    async def audit(self) -> AuditReport:
+        """Return the proof of the books, or the first breach."""
+        return await self.read(audit)
 
     async def read(self, report: Callable[[Connection], Answer]) -> Answer:
         """Return what `report` reads, on a connection that cannot write, in a thread."""

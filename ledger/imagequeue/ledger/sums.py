@@ -1,0 +1,58 @@
+"""The sums of reports, as expressions over rows; the rollup keeps the same ones ready."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+
+from imagequeue.ledger.schema import attempt, outcome
+
+Key = tuple[str | None, ...]
+Sums = dict[str, int]
+SumColumns = dict[str, ColumnElement[int]]
+
+STATES: Final = ("settled", "held", "in_doubt", "voided", "reconciled")
+
+
+def attempt_sums() -> SumColumns:
+    """Return what is summed over attempts."""
+    booked = attempt.c.state.in_(("settled", "reconciled"))
+    over = and_(booked, attempt.c.usd_nano > attempt.c.upper_bound_nano)
+    return {
+        "settled_nano": sum_if(booked, attempt.c.usd_nano),
+        "held_nano": sum_if(attempt.c.state == "held", attempt.c.upper_bound_nano),
+        "in_doubt_nano": sum_if(attempt.c.state == "in_doubt", attempt.c.upper_bound_nano),
+        "voided_nano": sum_if(attempt.c.state == "voided", attempt.c.upper_bound_nano),
+        "over_bound_nano": sum_if(over, attempt.c.usd_nano - attempt.c.upper_bound_nano),
+        **{name: sum_if(attempt.c.state == name, literal(1)) for name in STATES},
+        "over_bound": sum_if(over, literal(1)),
+        "images": func.sum(attempt.c.images),
+    }
+
+
+def outcome_sums() -> SumColumns:
+    """Return what is summed over outcomes."""
+    return {
+        "kept_images": func.sum(outcome.c.kept_images),
+        "cache_hits": sum_if(outcome.c.cached, literal(1)),
+        "saved_nano": func.sum(outcome.c.saved_nano),
+    }
+
+
+def sum_if(condition: ColumnElement[bool], amount: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the sum over the rows that fulfil the condition."""
+    return func.sum(case((condition, amount), else_=0))
+
+
+def grouped(
+    connection: Connection, keys: Sequence[ColumnElement[str | None]], sums: SumColumns, where: ColumnElement[bool]
+) -> dict[Key, Sums]:
+    """Return the sums by key, zero where there is nothing to add up."""
+    named = [key.label(f"key_{at}") for at, key in enumerate(keys)]
+    amounts = [func.coalesce(amount, 0).label(name) for name, amount in sums.items()]
+    query = select(*named, *amounts).where(where).group_by(*named)
+    to_int = cast("Callable[[object], int]", int)  # PostgreSQL sums BIGINT into NUMERIC
+    return {
+        cast("Key", tuple(row[: len(named)])): dict(zip(sums, map(to_int, row[len(named) :]), strict=True))
+        for row in cast("Sequence[tuple[object, ...]]", connection.execute(query).all())
+    }
