@@ -1,12 +1,12 @@
 """Connections to Redis or Valkey: with deadlines, and without retries that would run a command twice."""
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 CONNECT_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 10.0
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 16
 
 
 def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections: int = CONNECTIONS_MAX) -> Redis:
@@ -16,12 +16,13 @@ def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections
     it: one reset after an RPUSH queues a job twice. Here each command is sent once; what must survive a lost reply
     says how.
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        timeout=answer_seconds,
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS_MAX,
         retry=Retry(NoBackoff(), 0),
         max_connections=connections,
         health_check_interval=30,
-        decode_responses=False,
     )
+    return Redis.from_pool(pool)

@@ -1,5 +1,7 @@
 """The Lua scripts: loaded from their files once, sent by hash, each under its name."""
 
+import functools
+import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -22,6 +24,7 @@ TROUBLE = (
 )
 
 
+@functools.cache
 def source(name: str) -> str:
     """Return the text of a script with the file it includes in front."""
     text = (files("imagequeue.queue") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
@@ -32,13 +35,18 @@ def source(name: str) -> str:
     return f"{source(included)}\n{rest}"
 
 
+@functools.cache
+def digest(name: str) -> str:
+    """Return the hash under which the server knows a script."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
 class Scripts:
     """Runs scripts against one server under one set of keys."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
-        self._digests: dict[str, str] = {}
 
     async def run(self, name: str, arguments: Sequence[Argument]) -> Any:
         """Return what script `name` answers; QueueUnavailable when the server cannot run it now.
@@ -51,16 +59,8 @@ class Scripts:
             raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
 
     async def _evaluate(self, name: str, arguments: Sequence[Argument]) -> Any:
-        digest = self._digests.get(name)
-        if digest is None:
-            digest = await self._load(name)
         try:
-            return await self.redis.evalsha(digest, 0, *arguments)
-        except exceptions.NoScriptError:  # the server was restarted, or its scripts were flushed; nothing ran
-            return await self.redis.evalsha(await self._load(name), 0, *arguments)
-
-    async def _load(self, name: str) -> str:
-        digest: bytes | str = await self.redis.script_load(source(name))
-        text = digest.decode() if isinstance(digest, bytes) else digest
-        self._digests[name] = text
-        return text
+            return await self.redis.evalsha(digest(name), 0, *arguments)
+        except exceptions.NoScriptError:  # a new server, or one whose scripts were flushed; nothing ran
+            await self.redis.script_load(source(name))
+            return await self.redis.evalsha(digest(name), 0, *arguments)
