@@ -179,6 +179,14 @@ class Claims:
         ]  # fmt: skip
         return bool(await self._scripts.run("requeue", arguments))
 
+    async def switch(self, claim: Claim, pool: PoolPlan, *, images: int, tokens: int) -> bool:
+        """Charge another pool for a claimed job, now or not at all. False: no room, paused, or no longer ours."""
+        arguments: list[Argument] = [
+            self.worker, claim.id, claim.delivery, pool.name, images, tokens,
+            pool.image_us, pool.token_us, pool.burst_us,
+        ]  # fmt: skip
+        return int(await self._scripts.run("switch", arguments)) == 1
+
     async def retire(self, queues: Sequence[str], *, ttl_seconds: int) -> int:
         """Leave, giving back what is still claimed; returns how many jobs that were."""
         return int(await self._scripts.run("retire", [self.worker, ttl_seconds, *queues]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 
-FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in claim.lua and pool.lua
+FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in pace.lua
 REASON_CHARACTERS_MAX = 500
 
 

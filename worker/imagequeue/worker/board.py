@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from imagequeue.config.catalog import Catalog
 from imagequeue.config.job import PRIORITIES, queue_name
 from imagequeue.config.orgs import Org
-from imagequeue.queue.claims import ClaimPlan
+from imagequeue.queue.claims import ClaimPlan, PoolPlan
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 from imagequeue.worker.plan import PaceSettings, Pool, claim_plan, pools_of
@@ -62,6 +62,10 @@ class Board:
     def pools(self) -> Mapping[str, Pool]:
         """Pools by name."""
         return self._pools
+
+    def pool_plan(self, name: str) -> PoolPlan | None:
+        """Return how a pool may be used, None when there is no such pool."""
+        return next((pool for pool in self._plan.pools if pool.name == name), None)
 
     def is_served(self, model: str) -> bool:
         """Return whether any organization of this worker serves the model."""

@@ -23,6 +23,7 @@ def hold_request(
     model: Model,
     org: Org,
     *,
+    first_call: bool,
     catalog: Catalog,
     tenant_caps: TenantCaps | None,
     on: date,
@@ -44,7 +45,7 @@ def hold_request(
         delivery="now",
         size=model.api_size(job.size),
         quality=model.api_quality(job.quality),
-        first_delivery=claim.delivery == 1,
+        first_delivery=first_call,
         caps=caps(job, org, tenant_caps),
     )
 

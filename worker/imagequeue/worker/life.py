@@ -21,7 +21,7 @@ says whether it ended before, and whether a call of it was left unanswered.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagequeue.config.catalog import Catalog, Model
 from imagequeue.config.clock import Clock
@@ -39,7 +39,9 @@ from imagequeue.worker.answer import Answer, Result
 from imagequeue.worker.call import Caller
 from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed, decide
+from imagequeue.worker.download import Downloader
 from imagequeue.worker.health import Health
+from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
 from imagequeue.worker.plan import Pool
@@ -61,6 +63,7 @@ class Work:
     model: Model
     pool: Pool
     tries: int
+    overflowed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +75,12 @@ class Parts:
     ledger: Ledger
     store: ImageStore
     caller: Caller
+    downloader: Downloader
     returns: Returns
     health: Health
     clock: Clock
     pools: Callable[[], Mapping[str, Pool]]
+    overflow: Overflow
     is_cancelled: Callable[[str], bool]
 
 
@@ -125,7 +130,7 @@ class JobLife:
         request = book.hold_request(
             work.claim, work.claims.worker, work.job, work.model, work.pool.org,
             catalog=parts.catalog, tenant_caps=parts.settings.tenant_caps.get(work.job.tenant),
-            on=parts.clock.now().date(),
+            on=parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
         )  # fmt: skip
         crashpoint("hold.before")
         try:
@@ -140,6 +145,8 @@ class JobLife:
         match held:
             case AlreadyDone(outcome=outcome):
                 await self._acknowledge(work, outcome)
+            case CapReached() if work.overflowed:
+                await parts.returns.back(work.claims, work.claim, reason="the overflow model is over a cap")
             case CapReached():
                 await parts.returns.capped(work.claims, work.claim, work.job, work.pool, held)
             case Held():
@@ -179,7 +186,7 @@ class JobLife:
     async def _answered(self, work: Work, held: Held, result: Result, verdict: Verdict) -> None:
         if isinstance(verdict, Images) and isinstance(result, Answer):
             try:
-                pictures = pictures_of(verdict.body)
+                pictures = await pictures_of(verdict.body, lambda url: self._parts.downloader.fetch(url, work.pool.org))
             except BadPicture as problem:
                 verdict = Trouble(code="bad_answer", message=str(problem), may_be_billed=True, answered=False)
             else:
@@ -225,7 +232,7 @@ class JobLife:
         crashpoint("ending.after")
         match decision:
             case BackInLine():
-                await parts.returns.refused(work.claims, work.claim, work.pool, work.model, decision)
+                await self._refused(work, decision)
             case RunAgain(delay_seconds=delay, reason=reason):
                 await parts.returns.again(work.claims, work.claim, reason=reason, delay_seconds=delay)
             case Park(reason=reason):
@@ -234,6 +241,18 @@ class JobLife:
                 await parts.returns.fail(work.claims, work.claim, decision)
             case Succeed():
                 raise AssertionError("an answer without images cannot succeed")
+
+    async def _refused(self, work: Work, decision: BackInLine) -> None:
+        """The pool learns of the refusal; then the job moves to an overflow model with room now, or back in line."""
+        parts = self._parts
+        await parts.returns.pool_refused(work.pool, work.model, decision)
+        if decision.pause_seconds and not work.overflowed:
+            other = await parts.overflow.elsewhere(work.claims, work.claim, work.job, work.pool)
+            if other is not None:
+                moved = replace(work, job=other.job, model=other.model, pool=other.pool, overflowed=True)
+                await self._hold_and_call(moved)
+                return
+        await parts.returns.back(work.claims, work.claim, reason=decision.reason)
 
     async def _in_ledger(self, step: Callable[[], object]) -> None:
         await until_done(self._parts.health, "ledger", step)  # type: ignore[arg-type]

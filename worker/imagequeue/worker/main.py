@@ -27,11 +27,13 @@ from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker import crashpoint
 from imagequeue.worker.board import Board
 from imagequeue.worker.call import Caller
+from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
 from imagequeue.worker.health import Health
 from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.life import JobLife, Parts
+from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.upkeep import Upkeep
@@ -77,6 +79,7 @@ class _Opened:
     ledger: Ledger
     store: ImageStore
     caller: Caller
+    downloader: Downloader
 
 
 @asynccontextmanager
@@ -87,7 +90,8 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
     transport = open_transport()
     try:
         caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
-        yield _Opened(redis=redis, ledger=ledger, store=store, caller=caller)
+        downloader = Downloader(transport)
+        yield _Opened(redis=redis, ledger=ledger, store=store, caller=caller, downloader=downloader)
     finally:
         await transport.aclose()
         await store.aclose()
@@ -182,10 +186,12 @@ def _life(
             ledger=opened.ledger,
             store=opened.store,
             caller=opened.caller,
+            downloader=opened.downloader,
             returns=returns,
             health=health,
             clock=SystemClock(),
             pools=lambda: board.pools,
+            overflow=Overflow(catalog, board),
             is_cancelled=cancelled.__contains__,
         )
     )

@@ -1,14 +1,18 @@
-"""The images in an answer: decoded, measured and checked as untrusted bytes."""
+"""The images in an answer: decoded or fetched, measured and checked as untrusted bytes."""
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.store.formats import ImageFacts, NotAnImage, inspect
+from imagequeue.worker.download import NotFetched
 
 IMAGES_MAX = 16
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Gives the bytes behind an address of the answer; NotFetched when they cannot be had."""
 
 
 class BadPicture(ImageQueueError):
@@ -24,24 +28,36 @@ class Picture:
     revised_prompt: str | None
 
 
-def pictures_of(body: Mapping[str, Any]) -> tuple[Picture, ...]:
-    """Return the answer's base64 images; BadPicture when one is missing, no base64, or no image that we know."""
+async def pictures_of(body: Mapping[str, Any], fetch: Fetch) -> tuple[Picture, ...]:
+    """Return the answer's images; BadPicture when one is missing, cannot be had, or is no image that we know."""
     items = body["data"]
     if len(items) > IMAGES_MAX:
         raise BadPicture(f"{len(items)} images in one answer, at most {IMAGES_MAX} are accepted")
-    return tuple(_picture(item) for item in items)
+    return tuple([await _picture(item, fetch) for item in items])
 
 
-def _picture(item: object) -> Picture:
-    encoded = item.get("b64_json") if isinstance(item, Mapping) else None
-    if not isinstance(encoded, str) or not isinstance(item, Mapping):
-        raise BadPicture("an image without b64_json")
+async def _picture(item: object, fetch: Fetch) -> Picture:
+    if not isinstance(item, Mapping):
+        raise BadPicture("an image that is no object")
+    data = await _data(item, fetch)
     try:
-        data = binascii.a2b_base64(encoded, strict_mode=True)
         facts = inspect(data)
-    except ValueError as error:  # binascii.Error, or text that is not ASCII
-        raise BadPicture(f"an image that is not base64: {error}") from error
     except NotAnImage as error:
         raise BadPicture(f"an image that is none: {error}") from error
     revised = item.get("revised_prompt")
     return Picture(data=data, facts=facts, revised_prompt=revised if isinstance(revised, str) else None)
+
+
+async def _data(item: Mapping[str, Any], fetch: Fetch) -> bytes:
+    encoded, url = item.get("b64_json"), item.get("url")
+    if isinstance(encoded, str):
+        try:
+            return binascii.a2b_base64(encoded, strict_mode=True)
+        except ValueError as error:  # binascii.Error, or text that is not ASCII
+            raise BadPicture(f"an image that is not base64: {error}") from error
+    if isinstance(url, str):
+        try:
+            return await fetch(url)
+        except NotFetched as error:
+            raise BadPicture(str(error)) from error
+    raise BadPicture("an image without b64_json and without url")

@@ -161,8 +161,8 @@ class Returns:
 
     # -- returns ------------------------------------------------------------------------------------------------------
 
-    async def refused(self, claims: Claims, claim: Claim, pool: Pool, model: Model, decision: BackInLine) -> None:
-        """The provider refused the call for the pool's sake: the pool learns of it first, then the job goes back."""
+    async def pool_refused(self, pool: Pool, model: Model, decision: BackInLine) -> None:
+        """The provider refused a call for the pool's sake: the pool pauses, is suspended, or loses the model."""
         if decision.model_gone:
             await self._mark_gone(pool, model, decision.reason)
         elif decision.suspend:
@@ -170,7 +170,6 @@ class Returns:
         else:
             wait_us = int(decision.pause_seconds * 1_000_000)
             await self._persist(lambda: pools.refuse(self._scripts, pool.name, wait_us=wait_us, reason=decision.reason))
-        await self._requeue(claims, claim)
 
     async def _mark_gone(self, pool: Pool, model: Model, reason: str) -> None:
         keys = self._scripts.keys

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: pace.lua
 -- claim: gives a worker jobs that may start now. One step: the pool's pace is charged, the job leaves its queue, the claim
 -- and RQ's status are written. A permit is never spent on an empty queue, and no job waits in a worker's memory.
 --   ARGV[3] = worker   ARGV[4] = most jobs to give   ARGV[5] = plan, JSON:
@@ -6,8 +6,7 @@
 --       image_us, token_us: microseconds one image or token takes at the working pace (0 = that dimension has no limit)
 --     shares: {default, low}: part of a pool that lower priorities get even when higher ones are waiting
 --     weights: {tenant: weight}, 1 where absent     unserved: [queue...] of models that no pool serves
--- Pace: GCRA (ITU-T I.371; the token bucket read as a theoretical arrival time, TAT) in two dimensions, images and tokens.
--- A job of n images is charged whole: it starts when the bucket holds n, or is full if n is more than the bucket.
+-- Pace: GCRA in two dimensions, images and tokens; see pace.lua. A job of n images is charged whole.
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
 --   suspended_until,
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
@@ -18,7 +17,6 @@ local CRASHES_MAX = 10 -- a job in whose hands so many workers died is not given
 local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
-local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of the full one each second
 local PROBE_US = 1000000 -- after a pause one job goes first; the others follow if it is not refused within this time
 local now = now_us()
 local given, foreign, wait, stale = {}, {}, -1, 0
@@ -101,24 +99,16 @@ end
 local function load(pool)
   local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
     'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until')
-  local factor = number(fields[5], 1)
-  if factor < 1 then factor = math.min(1, factor + (now - number(fields[6], now)) * RECOVERY_PER_US) end
+  local factor = factor_now(number(fields[5], 1), number(fields[6], 0), now)
   return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
     probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
     owed = {default = number(fields[9], 0), low = number(fields[10], 0)}, starts = number(fields[11], 0),
     since_resume = number(fields[12], 0), round = number(fields[13], 0)}
 end
 
--- Microseconds until `weight` units may start in one dimension; 0 = now.
-local function dimension_wait(tat, unit_us, weight, burst_us)
-  if unit_us <= 0 then return 0 end
-  local room = math.max(burst_us - weight * unit_us, 0)
-  return math.max(tat, now) - now - room
-end
-
-local function pace_wait(pool, state, n, tokens)
-  return math.max(dimension_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us),
-    dimension_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us))
+local function start_wait(pool, state, n, tokens)
+  return math.max(pace_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us, now),
+    pace_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us, now))
 end
 
 local function charge(pool, state, n, tokens)
@@ -178,7 +168,7 @@ local function serve(pool, state)
       if state.probe_until > now then soonest(state.probe_until - now); return served end
       local fields = redis.call('HMGET', job_key(id), 'iq_n', 'iq_tokens')
       local n, tokens = number(fields[1], 1), number(fields[2], 0)
-      local due = pace_wait(pool, state, n, tokens)
+      local due = start_wait(pool, state, n, tokens)
       if due > 0 then soonest(due); return served end
       charge(pool, state, n, tokens)
       settle_shares(state, pool, priority, n)

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: pace.lua
 -- pool: the state of one pool is changed by what a call met, or by a person.
 --   ARGV[3] = pool   ARGV[4] = refused, suspend or resume
 --   refused: ARGV[5] = microseconds until the provider wants to hear from us again   ARGV[6] = reason
@@ -7,7 +7,6 @@
 -- true limit is lower than the known one. A refused probe only prolongs the pause.
 -- Returns {paused_until_us, factor}.
 local FACTOR_DECREASE, FACTOR_MIN = 0.8, 0.05
-local RECOVERY_PER_US = 0.02 / 1000000
 local AT_PACE_STARTS = 20        -- starts since the last pause from which on a refusal speaks of the pace
 local AGAIN_US = 60 * 1000000    -- a single refusal is noise; a second one within this time is not
 local pool, act = pool_key(ARGV[3]), ARGV[4]
@@ -15,8 +14,8 @@ local now = now_us()
 drain_under_oom()
 redis.call('SADD', OWN .. ':pools', ARGV[3])
 local fields = redis.call('HMGET', pool, 'paused_until', 'factor', 'factor_at', 'since_resume', 'refused_at')
-local paused_until, factor = tonumber(fields[1] or '0'), tonumber(fields[2] or '1')
-if factor < 1 then factor = math.min(1, factor + (now - tonumber(fields[3] or now)) * RECOVERY_PER_US) end
+local paused_until = tonumber(fields[1] or '0')
+local factor = factor_now(tonumber(fields[2] or '1'), tonumber(fields[3] or '0'), now)
 if act == 'refused' then
   local last = tonumber(fields[5] or '0')
   if tonumber(fields[4] or '0') >= AT_PACE_STARTS and now - last < AGAIN_US and last > 0 then

@@ -1,0 +1,17 @@
+-- include: place.lua
+-- pace.lua: the arithmetic of a pool's pace, shared by the scripts that charge it.
+-- GCRA (ITU-T I.371): the token bucket read as a theoretical arrival time, TAT.
+local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of the full one each second
+
+-- The share of the pace that is used now, lowered to `factor` at `factor_at`.
+local function factor_now(factor, factor_at, now)
+  if factor >= 1 or factor_at == 0 then return factor end
+  return math.min(1, factor + (now - factor_at) * RECOVERY_PER_US)
+end
+
+-- Microseconds until `weight` units may start in one dimension; 0 or less = now. A weight is charged whole: it starts when
+-- the bucket holds it, or is full if it is more than the bucket.
+local function pace_wait(tat, unit_us, weight, burst_us, now)
+  if unit_us <= 0 then return 0 end
+  return math.max(tat, now) - now - math.max(burst_us - weight * unit_us, 0)
+end
