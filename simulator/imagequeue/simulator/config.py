@@ -98,6 +98,8 @@ class SimulatorConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.image_bytes <= IMAGE_BYTES_MAX:
             raise ValueError(f"image_bytes: 0 to {IMAGE_BYTES_MAX}")
+        if self.render not in ("fast", "full"):
+            raise ValueError(f"render: fast or full, not {self.render!r}")
         if not 1 <= len(self.orgs) <= ORGS_MAX:
             raise ValueError(f"orgs: 1 to {ORGS_MAX} organizations")
         if len({org.name for org in self.orgs}) < len(self.orgs):

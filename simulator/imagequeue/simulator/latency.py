@@ -10,7 +10,8 @@ from pydantic import ConfigDict
 
 SECONDS_MAX: Final = 600.0
 
-_TEXT: Final = re.compile(r"(?:(fixed|uniform|lognormal):)?([0-9.]+)(?:,([0-9.]+))?(?:,([0-9.]+))?")
+_NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
+_TEXT: Final = re.compile(rf"(?:(fixed|uniform|lognormal):)?({_NUMBER})(?:,({_NUMBER}))?(?:,({_NUMBER}))?")
 _FORMS: Final = "SECONDS, fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA[,CEILING]"
 
 

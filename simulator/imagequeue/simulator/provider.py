@@ -25,6 +25,8 @@ class Provider:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self.catalog = load_catalog(config.catalog)
+        for org in config.orgs:
+            self.catalog.tier(org.tier)  # an unknown tier is a ConfigError now and not at the first call
         self.bill = Bill(config.bill_path)
         self.calls = CallLog()
         self._start_name = secrets.token_hex(6)
