@@ -1,0 +1,123 @@
+"""What a person or an app does to a job after it was enqueued: cancel it, try it again, keep its images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from imagequeue.config.errors import ImageQueueError, NotFound, QueueUnavailable
+from imagequeue.config.job import Priority
+from imagequeue.ledger.api import JobFacts, JobFailure
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.reading import check_id
+from imagequeue.queue.record import JobRecord, read_records
+from imagequeue.queue.scripts import TROUBLE, Scripts
+from imagequeue.queue.views import Status, status_of
+
+STATUS_AFTER_CANCEL: Final[Mapping[str, Status]] = {
+    "queued": "cancelled",
+    "scheduled": "cancelled",
+    "deferred": "cancelled",
+    "started": "running",
+    "finished": "succeeded",
+    "failed": "failed",
+    "canceled": "cancelled",
+    "stopped": "cancelled",
+}
+RETRIED: Final = frozenset({"failed", "canceled", "stopped", "scheduled", "deferred"})
+ENDED_BADLY: Final = frozenset({"failed", "canceled", "stopped"})
+
+
+class NotPossible(ImageQueueError):
+    """A job cannot be treated so in the state it is in; the text says the state and what is possible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acted:
+    """What an act did. `changed` is False when there was nothing to do; `note` is a line for people."""
+
+    id: str
+    status: Status
+    changed: bool
+    note: str
+
+
+class Acts:
+    """Acts on jobs. NotFound when there is no such job; Unavailable when Redis or the ledger does not answer."""
+
+    def __init__(self, scripts: Scripts, ledger: Ledger, *, ttl_seconds: int) -> None:
+        self._scripts = scripts
+        self._ledger = ledger
+        self._ttl_seconds = ttl_seconds
+
+    async def cancel(self, job_id: str) -> Acted:
+        """Cancel a job: at once while it waits; while it runs unless its call has been sent; not after its end."""
+        record = await self._record(job_id)
+        before = (await self._scripts.run("cancel", [job_id, self._ttl_seconds])).decode()
+        if not before:
+            raise NotFound(f"job {job_id}: there is none of this id in Redis")
+        status = STATUS_AFTER_CANCEL.get(before, "cancelled")
+        if before in ("queued", "scheduled", "deferred"):
+            await self._ledger.record_outcome(job_id, _cancelled(), _facts(record))
+            return Acted(id=job_id, status=status, changed=True, note="cancelled")
+        if before == "started":
+            note = "asked to cancel; it ends cancelled unless its call has been sent already"
+            return Acted(id=job_id, status=status, changed=True, note=note)
+        return Acted(id=job_id, status=status_of(record), changed=False, note=f"ended before ({status_of(record)})")
+
+    async def retry(self, job_id: str, *, priority: Priority | None = None) -> Acted:
+        """Queue a failed, cancelled, expired or waiting job again, with all its attempts anew.
+
+        `priority` puts it on another queue of its model; that alone is possible for a queued job too. NotPossible for
+        a running or succeeded job.
+        """
+        record = await self._record(job_id)
+        if record.status in ENDED_BADLY:
+            await self._ledger.reopen(job_id)  # before it is queued: a worker that finds an end makes no call
+        before = (await self._scripts.run("revive", [job_id, priority or ""])).decode()
+        if before in RETRIED:
+            return Acted(id=job_id, status="queued", changed=True, note="queued again")
+        if before == "queued":
+            return _queued_before(record, priority)
+        raise NotPossible(
+            f"job {job_id} is {status_of(record)}; only failed, cancelled, expired or waiting ones go again"
+        )
+
+    async def keep(self, job_id: str, sha256s: Sequence[str] | None = None) -> Acted:
+        """Note which images of a job are used, None for all; NotFound when it has no images, or not these."""
+        await self._ledger.keep(check_id(job_id), sha256s)
+        kept = "all images" if sha256s is None else f"{len(set(sha256s))} images"
+        return Acted(id=job_id, status="succeeded", changed=True, note=f"kept {kept}")
+
+    async def _record(self, job_id: str) -> JobRecord:
+        try:
+            found = await read_records(self._scripts, [check_id(job_id)])
+        except TROUBLE as error:
+            raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+        if job_id in found:
+            return found[job_id]
+        if job_id in await self._ledger.outcomes([job_id]):
+            raise NotPossible(
+                f"job {job_id} ended and its time in Redis is over; only the ledger knows it, enqueue it anew"
+            )
+        raise NotFound(f"job {job_id}: there is none of this id")
+
+
+def _queued_before(record: JobRecord, priority: Priority | None) -> Acted:
+    moved = priority is not None and priority != record.priority
+    note = f"moved to priority {priority}" if moved else "is queued already"
+    return Acted(id=record.id, status="queued", changed=moved, note=note)
+
+
+def _cancelled() -> JobFailure:
+    return JobFailure(code="cancelled", message="cancelled before it was called", status="cancelled")
+
+
+def _facts(record: JobRecord) -> JobFacts:
+    job = record.job()
+    return JobFacts(
+        model=record.model,
+        tenant=record.tenant,
+        priority=record.priority,
+        tags=job.tags if job else {},
+        intent=job.intent if job else None,
+    )

@@ -1,0 +1,119 @@
+"""The state of everything at one moment, as `imagequeue status` and the status page show it. Values only."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from imagequeue.config.clock import iso
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStatus:
+    """One RQ queue. `waiting` for a time, `parked` for a person, `oldest_s`: seconds the first in line has waited."""
+
+    name: str
+    model: str
+    priority: str
+    queued: int
+    running: int
+    waiting: int
+    parked: int
+    failed: int
+    oldest_s: float | None
+    served: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolStatus:
+    """One organization's limit group. Ceilings and pace are per minute, None for no limit or none known here.
+
+    `pace` is what is used of the images' ceiling at present: the configured share, lowered by `factor` after refusals.
+    `used_share` is the part of the images' ceiling that was used lately, None when that is not known.
+    """
+
+    name: str
+    org: str
+    models: tuple[str, ...]
+    images_per_minute: float | None
+    tokens_per_minute: float | None
+    source: str
+    pace_images_per_minute: float | None
+    factor: float
+    used_share: float | None
+    paused_until: datetime | None
+    pause_reason: str
+    suspended: str
+    suspended_until: datetime | None
+    images_started: int
+    calls_refused: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStatus:
+    """One worker process. `note` is what keeps it from claiming."""
+
+    name: str
+    host: str
+    pid: int
+    state: str
+    note: str
+    in_flight: int
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldStatus:
+    """A tenant whose jobs are held back."""
+
+    tenant: str
+    reason: str
+    detail: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Jobs in all queues."""
+
+    queued: int
+    running: int
+    waiting: int
+    parked: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Everything. `suspended` is RQ's own switch for all queues (`rq suspend`)."""
+
+    at: datetime
+    suspended: bool
+    totals: Totals
+    queues: tuple[QueueStatus, ...]
+    pools: tuple[PoolStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    held_tenants: tuple[HoldStatus, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as JSON values, times ISO 8601 in UTC."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def totals_of(queues: tuple[QueueStatus, ...]) -> Totals:
+    """Return the sums over queues."""
+    return Totals(
+        queued=sum(queue.queued for queue in queues),
+        running=sum(queue.running for queue in queues),
+        waiting=sum(queue.waiting for queue in queues),
+        parked=sum(queue.parked for queue in queues),
+        failed=sum(queue.failed for queue in queues),
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
