@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
+from math import inf
 from typing import Final
 
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from imagequeue.config.errors import QueueUnavailable
@@ -14,35 +16,45 @@ from imagequeue.queue.text import text
 
 ENDED: Final = frozenset({"finished", "failed", "canceled", "stopped"})
 LOOK_SECONDS: Final = 1.0
+GROUP_MAX: Final = 500
 LOOKS_PER_SECOND_MAX: Final = 5_000
 """How many jobs are looked at in a second at most; more jobs are looked at less often."""
 
 
-async def endings(scripts: Scripts, ids: Collection[str], *, timeout_seconds: float | None) -> AsyncIterator[str]:
-    """Yield each of the jobs once, as it ends or turns out to be unknown to Redis.
+async def endings(scripts: Scripts, ids: Collection[str], *, timeout_seconds: float | None) -> AsyncGenerator[set[str]]:
+    """Yield the jobs in groups, each job once, as they end or turn out to be unknown to Redis.
 
     TimeoutError when some have not ended after `timeout_seconds` (None: never). QueueUnavailable when Redis is away.
     """
     open_ids = set(ids)
-    deadline = float("inf") if timeout_seconds is None else time.monotonic() + timeout_seconds
+    deadline = inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
         async with scripts.redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(f"{scripts.keys.own}:events")
-            looked_at = float("-inf")
+            looked_at = -inf
             while open_ids:
                 if time.monotonic() - looked_at >= max(LOOK_SECONDS, len(open_ids) / LOOKS_PER_SECOND_MAX):
                     ended = await _ended(scripts, open_ids)
                     looked_at = time.monotonic()
                 else:
-                    message = await channel.get_message(timeout=min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))
-                    ended = _ended_by(message["data"], open_ids) if message else set()
+                    ended = await _announced(channel, open_ids, min(LOOK_SECONDS, max(deadline - time.monotonic(), 0)))
                 open_ids -= ended
-                for job_id in ended:
-                    yield job_id
+                if ended:
+                    yield ended
                 if open_ids and time.monotonic() >= deadline:
                     raise TimeoutError(f"{len(open_ids)} of {len(ids)} jobs have not ended in {timeout_seconds:g} s")
     except RedisError as error:
         raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+
+
+async def _announced(channel: PubSub, ids: Collection[str], timeout_seconds: float) -> set[str]:
+    """Those whose end is announced within a time, and what was announced with the first of them."""
+    ended: set[str] = set()
+    message = await channel.get_message(timeout=timeout_seconds)
+    while message is not None:
+        ended |= _ended_by(message["data"], ids)
+        message = await channel.get_message(timeout=0) if len(ended) < GROUP_MAX else None
+    return ended
 
 
 async def _ended(scripts: Scripts, ids: Collection[str]) -> set[str]:

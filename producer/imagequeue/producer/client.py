@@ -1,0 +1,176 @@
+"""The client that apps use: submit jobs, wait for them, look at them, cancel and retry them. Asynchronous.
+
+async with AsyncImageQueue() as queue:
+    handle = await queue.submit("a lighthouse at dusk", priority="high")
+    view = await queue.wait(handle, timeout=120)
+    print(view.images[0].url)
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from imagequeue.config.clock import SystemClock
+from imagequeue.config.errors import NotFound
+from imagequeue.config.job import Job, Priority, parse_job
+from imagequeue.config.settings import Settings, load_settings
+from imagequeue.producer.admission import Admission
+from imagequeue.producer.open_queue import OpenQueue, open_queue
+from imagequeue.queue.acts import Acted
+from imagequeue.queue.endings import endings
+from imagequeue.queue.entries import BATCH_MAX, Entry, enqueue
+from imagequeue.queue.listing import JobQuery
+from imagequeue.queue.reading import ViewPage, check_id
+from imagequeue.queue.status import Status
+from imagequeue.queue.views import JobView
+
+WAIT_SECONDS: Final = 3600.0
+"""How long `wait` and `as_completed` wait unless told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobHandle:
+    """A job that is queued. `created` is False when the same job, by its idempotency key, was there before."""
+
+    id: str
+    created: bool = True
+
+
+JobLike = str | Job | Mapping[str, object]
+"""A prompt, a job, or a job object as decoded from JSON."""
+
+JobId = str | JobHandle
+
+
+class AsyncImageQueue:
+    """A client of one image queue; `async with` opens and closes it. Without settings it reads the environment.
+
+    Errors: JobRefused names the field of a job that is not acceptable, IdempotencyConflict a key that came with
+    another body, Unavailable a part that does not answer (nothing was lost; try again).
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._opened: OpenQueue | None = None
+        self._admission: Admission | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings or load_settings()
+        self._opened = await open_queue(settings)
+        self._admission = Admission(settings, self._opened.catalog, SystemClock().now().date())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.aclose()
+        self._opened = self._admission = None
+
+    async def submit(self, job: JobLike, **fields: object) -> JobHandle:
+        """Queue one job: a prompt or a job, with more of the job's fields by name."""
+        return (await self.submit_many([_changed(job, fields)]))[0]
+
+    async def submit_many(self, jobs: Iterable[JobLike]) -> list[JobHandle]:
+        """Queue many jobs and return their handles in order. All are checked before the first is queued.
+
+        A reply that is lost is asked for again under the same ids, which adds no job twice.
+        """
+        entries = [self.entry(job) for job in jobs]
+        handles: list[JobHandle] = []
+        for start in range(0, len(entries), BATCH_MAX):
+            handles += await self.submit_entries(entries[start : start + BATCH_MAX])
+        return handles
+
+    def entry(self, job: JobLike) -> Entry:
+        """Return a checked job on its way to a queue; nothing is sent. For callers that stream."""
+        if self._admission is None:
+            raise RuntimeError("the queue is not open; use it in an async with block")
+        return self._admission.entry(_job(job))
+
+    async def submit_entries(self, entries: Sequence[Entry]) -> list[JobHandle]:
+        """Queue checked jobs and return their handles in order."""
+        queue = self._queue
+        accepted = await enqueue(
+            queue.scripts,
+            entries,
+            result_ttl_seconds=queue.settings.result_ttl_seconds,
+            timeout_seconds=int(queue.settings.call_timeout_seconds),
+        )
+        return [JobHandle(id=one.id, created=one.created) for one in accepted]
+
+    async def get(self, job: JobId) -> JobView:
+        """Return a job as it is now; NotFound when there is none of this id."""
+        return await (await self._queue.jobs()).view(_id(job))
+
+    async def list_jobs(self, query: JobQuery | None = None) -> ViewPage:
+        """Return a page of jobs."""
+        return await (await self._queue.jobs()).page(query or JobQuery())
+
+    async def wait(self, job: JobId, timeout: float | None = WAIT_SECONDS) -> JobView:  # noqa: ASYNC109 - as the sync client
+        """Return a job once it has ended, at once if it has; TimeoutError after `timeout` seconds (None: never).
+
+        NotFound when there is no such job.
+        """
+        async with aclosing(self.as_completed([job], timeout)) as ending:
+            async for view in ending:
+                return view
+        raise NotFound(f"job {_id(job)}: there is none of this id")
+
+    async def as_completed(
+        self,
+        jobs: Iterable[JobId],
+        timeout: float | None = WAIT_SECONDS,  # noqa: ASYNC109 - as above
+    ) -> AsyncGenerator[JobView]:
+        """Yield each job once, as it ends; TimeoutError when some have not ended after `timeout` seconds.
+
+        Jobs that nobody knows are left out.
+        """
+        reader = await self._queue.jobs()
+        ids = [check_id(_id(job)) for job in jobs]
+        async with aclosing(endings(self._queue.scripts, ids, timeout_seconds=timeout)) as groups:
+            async for group in groups:
+                for view in (await reader.views(sorted(group))).values():
+                    yield view
+
+    async def cancel(self, job: JobId) -> Acted:
+        """Cancel a job: at once while it waits, before its call while it runs, and not after its end."""
+        return await (await self._queue.acts()).cancel(_id(job))
+
+    async def retry(self, job: JobId, *, priority: Priority | None = None) -> Acted:
+        """Queue a failed, cancelled, expired or waiting job again."""
+        return await (await self._queue.acts()).retry(_id(job), priority=priority)
+
+    async def keep(self, job: JobId, images: Sequence[str] | None = None) -> Acted:
+        """Note which images of a job are used, by SHA-256; None for all."""
+        return await (await self._queue.acts()).keep(_id(job), images)
+
+    async def status(self) -> Status:
+        """Return the state of queues, pools and workers."""
+        return await self._queue.status().read()
+
+    @property
+    def _queue(self) -> OpenQueue:
+        if self._opened is None:
+            raise RuntimeError("the queue is not open; use it in an async with block")
+        return self._opened
+
+
+def _job(job: JobLike) -> Job:
+    if isinstance(job, Job):
+        return job
+    return parse_job({"prompt": job} if isinstance(job, str) else job)
+
+
+def _changed(job: JobLike, fields: Mapping[str, object]) -> JobLike:
+    if not fields:
+        return job
+    if isinstance(job, Job):
+        return {**job.model_dump(exclude_defaults=True), **fields}
+    return {**({"prompt": job} if isinstance(job, str) else job), **fields}
+
+
+def _id(job: JobId) -> str:
+    return job.id if isinstance(job, JobHandle) else job

@@ -1,0 +1,77 @@
+"""Opens what an app or a command needs of the queue: the server, and the ledger when it is first asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from imagequeue.config.catalog import Catalog, load_catalog
+from imagequeue.config.embedded import ensure_server
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.acts import Acts
+from imagequeue.queue.connection import connect
+from imagequeue.queue.reading import JobReader
+from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.status_reading import StatusReader
+
+
+@dataclass(kw_only=True)
+class OpenQueue:
+    """An open queue. `jobs` and `acts` open the ledger, `scripts` and `status` do without."""
+
+    settings: Settings
+    catalog: Catalog
+    redis: Redis
+    scripts: Scripts
+    _ledger: Ledger | None = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def ledger(self) -> Ledger:
+        """Return the ledger, opened once."""
+        async with self._opening:
+            if self._ledger is None:
+                self._ledger = await Ledger.open(self.settings.ledger_url.get_secret_value())
+        return self._ledger
+
+    async def jobs(self) -> JobReader:
+        """Return what reads job views."""
+        return JobReader(self.scripts, await self.ledger(), self.settings, self.catalog)
+
+    async def acts(self) -> Acts:
+        """Return what acts on jobs."""
+        return Acts(self.scripts, await self.ledger(), ttl_seconds=self.settings.result_ttl_seconds)
+
+    def status(self) -> StatusReader:
+        """Return what reads the status of everything."""
+        return StatusReader(self.scripts, self.settings, self.catalog)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._ledger is not None:
+            await self._ledger.aclose()
+        await self.redis.aclose()
+
+
+async def open_queue(settings: Settings) -> OpenQueue:
+    """Return the queue of the settings; the embedded server is started when no other is configured."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
+    redis = connect(url)
+    catalog = load_catalog(settings.catalog)
+    return OpenQueue(settings=settings, catalog=catalog, redis=redis, scripts=Scripts(redis, settings.keys))
+
+
+@asynccontextmanager
+async def opened_queue(settings: Settings) -> AsyncIterator[OpenQueue]:
+    """Give the queue of the settings for the length of a block."""
+    queue = await open_queue(settings)
+    try:
+        yield queue
+    finally:
+        await queue.aclose()
+
+
+async def _embedded(settings: Settings) -> str:
+    return await asyncio.to_thread(ensure_server, settings.data_dir)
