@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,6 +131,21 @@ def test_a_bucket_that_does_not_exist_is_unavailable(bucket: type[Bucket]) -> No
         asyncio.run(open_store("s3://others").ping())
     with pytest.raises(StoreUnavailable, match="s3://others"):
         asyncio.run(put())
+
+
+PUT_AND_END = """
+import asyncio
+from imagequeue.store.formats import ImageFacts
+from imagequeue.store.store import open_store
+asyncio.run(open_store("s3://photos").put(bytes(20_000), ImageFacts(format="png", width=1, height=1)))
+"""
+
+
+def test_a_process_may_end_right_after_a_put(bucket: type[Bucket]) -> None:
+    """The library's own threads must not touch an interpreter that is ending."""
+    processes = [subprocess.Popen([sys.executable, "-c", PUT_AND_END]) for _ in range(8)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * len(processes)
+    assert len(bucket.headers_seen) == len(processes)
 
 
 def test_the_bucket_store_keeps_the_promises_of_the_folder() -> None:
