@@ -1,0 +1,80 @@
+"""Putting jobs on queues: each at most once, in order, or refused."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from queue_world import DEFAULT, HIGH, World, job
+
+from imagequeue.config.errors import IdempotencyConflict, JobRefused
+from imagequeue.config.job import Job
+from imagequeue.queue.entries import BATCH_MAX, Entry, new_job_id
+from imagequeue.queue.payload import decode
+
+
+def test_the_same_job_twice_is_there_once(world: World) -> None:
+    wanted = job(idempotency_key="order-1")
+    names = [new_job_id(wanted)]
+    assert [world.add(wanted, ids=names)[0].created for _ in range(3)] == [True, False, False]
+    assert world.listed() == names
+    world.check()
+
+
+def test_a_repeat_within_one_call_is_there_once(world: World) -> None:
+    accepted = world.add(job(), job(), ids=["twice", "twice"])
+    assert [each.created for each in accepted] == [True, False]
+    world.check()
+
+
+def test_a_repeat_finds_the_job_at_any_later_stage(world: World) -> None:
+    """Claimed, settled: a late repeat of the request never makes a second job."""
+    world.add(job(), ids=["one"])
+    worker = world.worker()
+    (claim,) = worker.claim()
+    assert not world.add(job(), ids=["one"])[0].created
+    worker.settle(claim)
+    assert not world.add(job(), ids=["one"])[0].created
+    assert world.places() == {"one": [f"finished {DEFAULT}"]}
+
+
+def test_another_body_under_the_same_key_is_a_conflict(world: World) -> None:
+    world.add(job(prompt="a cat"), ids=["one"])
+    with pytest.raises(IdempotencyConflict, match="idempotency_key: job one"):
+        world.add(job(prompt="a dog"), ids=["one"])
+    assert decode(world.raw.hget(world.keys.job("one"), "data")).prompt == "a cat"
+
+
+def test_jobs_of_one_call_keep_their_order(world: World) -> None:
+    ids = world.fill(BATCH_MAX + 3)
+    assert world.listed() == ids
+    assert world.lines() == {"default": ids}
+    world.check()
+
+
+def test_a_job_for_later_waits_in_rqs_scheduled_registry(world: World) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    name = world.put(not_before=tomorrow)
+    assert world.status(name) == "scheduled"
+    assert world.places() == {name: [f"scheduled {DEFAULT}"]}
+    assert world.raw.zscore(world.keys.registry("scheduled", DEFAULT), name) >= tomorrow.timestamp()
+    world.due()
+    assert world.promote() is None
+    assert world.listed() == [name]
+    world.check()
+
+
+def test_a_job_without_a_model_is_refused() -> None:
+    with pytest.raises(JobRefused, match="model"):
+        _ = Entry(id="one", job=Job(prompt="a cat")).queue
+
+
+def test_workers_are_told_which_queue_has_something(world: World) -> None:
+    channel = world.raw.pubsub(ignore_subscribe_messages=True)
+    channel.subscribe(f"{world.keys.own}:wake")
+    channel.get_message(timeout=5)
+    world.put(priority="high")
+    message = None
+    for _ in range(50):
+        message = message or channel.get_message(timeout=0.1)
+    channel.close()
+    assert message is not None
+    assert message["data"].decode() == HIGH
