@@ -51,6 +51,16 @@ def test_every_model_answers_in_the_published_shape(simulator: RunningSimulator,
     assert dimensions(base64.b64decode(answer.json()["data"][0]["b64_json"])) == size
 
 
+@pytest.mark.parametrize(
+    ("output_format", "begin"), [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")]
+)
+def test_the_file_is_of_the_format_asked_for(simulator: RunningSimulator, output_format: str, begin: bytes) -> None:
+    answer = ask(simulator, model="gpt-image-2", quality="low", output_format=output_format).json()
+    check("ImagesResponse", answer)
+    assert answer["output_format"] == output_format
+    assert base64.b64decode(answer["data"][0]["b64_json"]).startswith(begin)
+
+
 def test_answers_carry_the_published_headers(simulator: RunningSimulator) -> None:
     headers = ask(simulator, model="gpt-image-2", quality="low").headers
     assert headers["x-request-id"].startswith("req_")

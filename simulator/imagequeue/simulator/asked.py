@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from imagequeue.config.catalog import Catalog, Model, check_job
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import parse_job
+from imagequeue.simulator.drawing import FORMATS
 from imagequeue.simulator.refusals import RefusalError, bad_request, model_not_found
 
 Operation = Literal["generation", "edit"]
@@ -77,6 +78,9 @@ def read(fields: Mapping[str, object], operation: Operation, catalog: Catalog) -
         raise RefusalError(
             bad_request("size", f"Invalid value for 'size': accepted are {', '.join(model.accepts.sizes)}.")
         )
+    output_format = checked.output_format or model.accepts.standard_output_format
+    if output_format not in FORMATS:
+        raise RefusalError(bad_request("output_format", f"'output_format': {', '.join(FORMATS)} can be simulated."))
     width, height = _pixels(model.api_size(checked.size))
     quality = model.api_quality(checked.quality)
     return Asked(
@@ -88,7 +92,7 @@ def read(fields: Mapping[str, object], operation: Operation, catalog: Catalog) -
         height=height,
         quality=PICKED_QUALITY if quality == "auto" else quality,
         background="transparent" if checked.background == "transparent" else "opaque",
-        output_format=checked.output_format or "png",
+        output_format=output_format,
         response_format=response_format,
         input_images=input_images,
     )

@@ -12,9 +12,10 @@ from imagequeue.simulator.asked import Asked, Operation
 from imagequeue.simulator.bill import ROWS_MAX, BillRow
 from imagequeue.simulator.calls import Call
 from imagequeue.simulator.config import SimulatedOrg
+from imagequeue.simulator.drawing import draw
 from imagequeue.simulator.faults import REFUSALS, Fault
 from imagequeue.simulator.headers import answer_headers, limit_headers
-from imagequeue.simulator.picture import Picture, draw
+from imagequeue.simulator.picture import Picture
 from imagequeue.simulator.provider import Provider, org_id
 from imagequeue.simulator.refusals import ApiError, RefusalError
 
@@ -123,7 +124,9 @@ class ImageEndpoints:
         created = int(time.time())
         if asked.response_format == "url":
             return made.answer_with_links(asked, self._links(visit, pictures), used, created)
-        return made.answer_with_bytes(asked, [draw(picture) for picture in pictures], used, created)
+        return made.answer_with_bytes(
+            asked, [draw(picture, asked.output_format) for picture in pictures], used, created
+        )
 
     def _links(self, visit: Visit, pictures: list[Picture]) -> list[str]:
         names = [f"{visit.call.request_id}-{place}.png" for place in range(len(pictures))]
