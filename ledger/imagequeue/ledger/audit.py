@@ -168,11 +168,12 @@ def _walk(connection: Connection, writer_id: int) -> tuple[int, str, str | None]
     """Return the number of the last entry whose hash is right, that hash, and what is wrong after it."""
     seq, previous = 0, HASH_OF_NOTHING
     query = select(entry).where(entry.c.writer_id == writer_id).order_by(entry.c.seq)
-    for row in connection.execution_options(yield_per=ENTRIES_PER_READ).execute(query).mappings():
-        hash_hex = link_hash(previous, writer_id, seq + 1, row["at_us"], _entry_of(row))
-        if (row["seq"], row["hash"]) != (seq + 1, hash_hex):
-            return seq, previous, f"writer {writer_id}, entry {seq + 1}: changed, taken out or put in"
-        seq, previous = seq + 1, hash_hex
+    with connection.execute(query, execution_options={"yield_per": ENTRIES_PER_READ}) as rows:
+        for row in rows.mappings():
+            hash_hex = link_hash(previous, writer_id, seq + 1, row["at_us"], _entry_of(row))
+            if (row["seq"], row["hash"]) != (seq + 1, hash_hex):
+                return seq, previous, f"writer {writer_id}, entry {seq + 1}: changed, taken out or put in"
+            seq, previous = seq + 1, hash_hex
     return seq, previous, None
 
 

@@ -34,10 +34,19 @@ class History:
 
 
 def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[HoldResult]:
-    """Return the answers in order. `trusting` takes the word of requests that say they are first deliveries."""
+    """Return the answers in order. `trusting` takes the word of requests that say they are first deliveries.
+
+    A wrong word is noticed: the attempt's number is taken, or, where a cap refuses it, the job is looked up after all.
+    """
     histories = _histories(unit, [r.job_id for r in requests if not (trusting and r.first_delivery)])
     used_nano = unit.lock_balances(name for r in requests for name in scopes(r.org, r.tenant, unit.day))
-    return [_hold(unit, request, histories.get(request.job_id, History()), used_nano) for request in requests]
+    answers = [_hold(unit, request, histories.get(request.job_id, History()), used_nano) for request in requests]
+    refused = [request for request, answer in zip(requests, answers, strict=True) if isinstance(answer, CapReached)]
+    doubtful = _histories(unit, [request.job_id for request in refused if request.job_id not in histories])
+    return [
+        _hold(unit, request, doubtful[request.job_id], used_nano) if request.job_id in doubtful else answer
+        for request, answer in zip(requests, answers, strict=True)
+    ]
 
 
 def _histories(unit: Unit, job_ids: list[str]) -> dict[str, History]:

@@ -34,7 +34,7 @@ from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.reads import attempts_of_jobs, outcomes_of_jobs
 from imagequeue.ledger.summary import Summary, summarize
-from imagequeue.ledger.writer import Writer
+from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
 READ_SECONDS_MAX: Final = 300.0
@@ -57,14 +57,17 @@ class Ledger:
         self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="imagequeue-ledger-read")
 
     @classmethod
-    async def open(cls, url: str, *, clock: Clock | None = None) -> "Ledger":
+    async def open(
+        cls, url: str, *, clock: Clock | None = None, commits_per_second: float = COMMITS_PER_SECOND
+    ) -> "Ledger":
         """Return the ledger at a SQLAlchemy URL, its tables made or brought up to date.
 
+        Under steady load, `commits_per_second` trades the time that a hold waits for the CPU that commits take.
         ConfigError for a URL that is neither a SQLite file nor PostgreSQL.
         """
         parsed = parse_url(url)
         committer = await asyncio.to_thread(_opened_committer, parsed, clock or SystemClock())
-        writer = Writer(committer)
+        writer = Writer(committer, commits_per_second)
         writer.start()
         return cls(parsed, writer, reader_engine(parsed))
 
@@ -128,6 +131,16 @@ class Ledger:
             attempt_id=attempt_id, decision=decision, usd_nano=usd_nano, reason=f"{reason} (by {by})"
         )
         return await self._write(operation)
+
+    async def correct(self, org: str, day: str, usd_nano: int, *, model: str, reason: str, source: str) -> bool:
+        """Book what the provider's bill of a UTC day shows beyond our rows (negative: less); once for each source."""
+        _check_amount("usd_nano", abs(usd_nano))
+        operation = operations.Correct(org=org, day=day, model=model, usd_nano=usd_nano, reason=reason, source=source)
+        return await self._write(operation)
+
+    async def purge_webhooks(self, before: datetime) -> int:
+        """Delete messages that were delivered or given up before a moment; return how many."""
+        return await self._write(operations.Purge(before=before))
 
     async def record_outcome(self, job_id: str, outcome: JobFailure | CacheHit, facts: JobFacts) -> bool:
         """Store how a job ended that made no call; False when it had ended before, which then stands."""

@@ -20,7 +20,7 @@ from imagequeue.ledger.operations import Operation, Void
 
 BATCH_MAX: Final = 256
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
-COMMITS_PER_SECOND: Final = 15  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
+COMMITS_PER_SECOND: Final = 15.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
 COMMITS_AT_ONCE: Final = 30  # a quiet ledger answers at once
 CLOSE_SECONDS_MAX: Final = 60.0
 
@@ -38,8 +38,9 @@ class Waiting:
 class Writer:
     """Hands operations of one event loop to a thread of its own. `start` first, `close` at the end."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, commits_per_second: float) -> None:
         self._committer = committer
+        self._commits_per_second = commits_per_second
         self._waiting: deque[Waiting] = deque()
         self._wake = threading.Event()
         self._full = threading.Event()  # a whole batch waits, or the end: no use in gathering more
@@ -95,14 +96,14 @@ class Writer:
         """Wait for more to commit together, once the allowance of commits is used up."""
         self._earn()
         if self._allowed < 1 and len(self._waiting) < BATCH_MAX and not self._closing:
-            self._full.wait((1 - self._allowed) / COMMITS_PER_SECOND)
+            self._full.wait((1 - self._allowed) / self._commits_per_second)
             self._earn()
         self._full.clear()
         self._allowed = max(0.0, self._allowed - 1)
 
     def _earn(self) -> None:
         now = time.monotonic()
-        self._allowed = min(COMMITS_AT_ONCE, self._allowed + (now - self._earned_at) * COMMITS_PER_SECOND)
+        self._allowed = min(COMMITS_AT_ONCE, self._allowed + (now - self._earned_at) * self._commits_per_second)
         self._earned_at = now
 
     def _take(self) -> list[Waiting]:
