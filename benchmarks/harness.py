@@ -1,4 +1,4 @@
-"""What every benchmark needs: a simulated provider, an embedded Valkey, real worker processes, and their CPU and memory."""
+"""What every benchmark needs: a simulated provider, an embedded Valkey, real workers, their CPU and memory."""
 
 import asyncio
 import contextlib
@@ -30,6 +30,7 @@ from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
 MODEL = "dall-e-3"
+UNLIMITED = 100_000_000.0  # images a minute: more than anything here can ask for
 WAIT_SECONDS_MAX = 600.0
 POLL_SECONDS = 0.05
 
@@ -90,9 +91,15 @@ class World:
 @contextlib.contextmanager
 def world(setup: Setup) -> Iterator[World]:
     """Start a world and take it apart again."""
-    limits = {MODEL: GroupLimits(images_per_minute=setup.images_per_minute)} if setup.images_per_minute else {}
+    limits = {MODEL: GroupLimits(images_per_minute=setup.images_per_minute or UNLIMITED)}
     orgs = tuple(
-        SimulatedOrg(name=f"org{i}", api_key=f"sk-{i}", admin_key=f"sk-admin-{i}", limits=limits, bucket_seconds=setup.bucket_seconds)
+        SimulatedOrg(
+            name=f"org{i}",
+            api_key=f"sk-{i}",
+            admin_key=f"sk-admin-{i}",
+            limits=limits,
+            bucket_seconds=setup.bucket_seconds,
+        )
         for i in range(setup.orgs)
     )
     config = SimulatorConfig(

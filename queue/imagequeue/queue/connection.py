@@ -9,8 +9,10 @@ ANSWER_SECONDS_MAX = 10.0
 CONNECTIONS_MAX = 16
 
 
-def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections: int = CONNECTIONS_MAX) -> Redis:
-    """Return a client of the server at `url`; nothing is sent until it is used.
+def connect(
+    url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections: int = CONNECTIONS_MAX, protocol: int = 3
+) -> Redis:
+    """Return a client of the server at `url`; nothing is sent until it is used. `protocol` is RESP's version, 2 or 3.
 
     redis-py by default sends a command up to ten times more when the connection breaks, also when the server had run
     it: one reset after an RPUSH queues a job twice. Here each command is sent once; what must survive a lost reply
@@ -21,6 +23,7 @@ def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS_MAX, connections
         timeout=answer_seconds,
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS_MAX,
+        protocol=protocol,
         retry=Retry(NoBackoff(), 0),
         max_connections=connections,
         health_check_interval=30,

@@ -71,10 +71,6 @@ class Board:
         """Return whether any organization of this worker serves the model."""
         return any(model in pool.models for pool in self._pools.values())
 
-    def knows(self, queue: str) -> bool:
-        """Return whether the queue has been seen."""
-        return queue in self._known
-
     def model_gone(self, org: str, model: str) -> None:
         """An organization said that it does not serve a model."""
         if (org, model) not in self._gone:

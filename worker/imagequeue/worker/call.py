@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 import httpx
@@ -58,9 +59,9 @@ class Caller:
             body = await _read(response, ANSWER_BYTES_MAX if response.status_code == 200 else ERROR_BYTES_MAX)
         finally:
             await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers.raw}
         ended_at = self._clock.now()
-        if response.status_code == 200 and not _whole(response, body):
+        if response.status_code == 200 and not _whole(headers, body):
             return self._none(sent_at, "answer_cut", f"the answer was cut after {len(body)} bytes")
         value = _decode(body) if headers.get("content-encoding", "identity") == "identity" else None
         return Answer(
@@ -81,7 +82,10 @@ def _request(request: Request, files: Files | None, timeout_seconds: float) -> h
         return httpx.Request("POST", url, data=fields, files=files, headers=request.headers, extensions=extensions)
     body = json.dumps(request.fields, ensure_ascii=False).encode()
     headers = {**request.headers, "content-type": "application/json"}
-    return httpx.Request("POST", url, content=body, headers=headers, extensions=extensions)
+    # Given as a stream, httpx leaves the headers alone; the transport sets host and length itself.
+    made = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
+    made.read()
+    return made
 
 
 @functools.lru_cache(maxsize=URLS_MAX)
@@ -93,7 +97,7 @@ def _url(text: str) -> httpx.URL:
 async def _read(response: httpx.Response, limit: int) -> bytes:
     chunks: list[bytes] = []
     total = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in _stream(response):
         total += len(chunk)
         if total > limit:
             if response.status_code == 200:
@@ -103,8 +107,14 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _whole(response: httpx.Response, body: bytes) -> bool:
-    length = response.headers.get("content-length", "")
+def _stream(response: httpx.Response) -> httpx.AsyncByteStream:
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise TypeError("an asynchronous transport is needed")
+    return response.stream
+
+
+def _whole(headers: Mapping[str, str], body: bytes) -> bool:
+    length = headers.get("content-length", "")
     return not length.isdigit() or int(length) == len(body)
 
 

@@ -16,7 +16,9 @@ from imagequeue.worker.life import JobLife
 
 CLAIM_BATCH_MAX = 64
 POLL_SECONDS = 0.04
-"""How long an idle worker sleeps between looks; a job enqueued by our own client wakes it at once."""
+"""Longest sleep between looks while jobs wait, and while idle when the server cannot hint at changes."""
+IDLE_POLL_SECONDS = 0.5
+"""Sleep of an idle worker between looks; the server's hint that a queue changed wakes it at once."""
 PACE_SLEEP_SECONDS_MIN = 0.005
 TROUBLE_SECONDS = 0.5
 GIVE_BACK_SECONDS_MAX = 10.0
@@ -65,6 +67,7 @@ class Engine:
         identity: Identity,
         take_in: Callable[[str], Awaitable[int]],
         pending: Callable[[], Awaitable[int]],
+        hinted: Callable[[], bool],
     ) -> None:
         self._life = life
         self._board = board
@@ -73,7 +76,9 @@ class Engine:
         self._identity = identity
         self._take_in = take_in
         self._pending = pending
+        self._hinted = hinted
         self._unsure = False
+        self._idle = False
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self._wake = asyncio.Event()
@@ -89,6 +94,11 @@ class Engine:
     def wake(self) -> None:
         """Look at the queues now."""
         self._wake.set()
+
+    def hint(self) -> None:
+        """Somebody changed a queue: look now if there was nothing to do, for others also change them by claiming."""
+        if self._idle:
+            self._wake.set()
 
     def gone(self) -> None:
         """This worker was given up for dead: its claims are others' now. Calls in flight go on; a new name pulls."""
@@ -167,8 +177,9 @@ class Engine:
         return await self._pending() == 0
 
     def _pause_seconds(self, answer: ClaimAnswer) -> float:
+        self._idle = answer.wait_us is None
         if answer.wait_us is None:
-            return POLL_SECONDS
+            return IDLE_POLL_SECONDS if self._hinted() else POLL_SECONDS
         wait_seconds = max(answer.wait_us / 1_000_000, self._limits.pace_sleep_seconds, PACE_SLEEP_SECONDS_MIN)
         return min(wait_seconds, POLL_SECONDS)
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,6 +30,7 @@ from imagequeue.worker.call import Caller
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
 from imagequeue.worker.health import Health
+from imagequeue.worker.hints import Hints
 from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.life import JobLife, Parts
@@ -76,6 +77,7 @@ async def _embedded(settings: Settings) -> str:
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
     redis: Redis
+    hint_redis: Redis
     ledger: Ledger
     store: ImageStore
     caller: Caller
@@ -84,18 +86,21 @@ class _Opened:
 
 @asynccontextmanager
 async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
-    redis = connect(url)
+    redis, hint_redis = connect(url), connect(url, protocol=2, connections=2)
     ledger = await Ledger.open(settings.ledger_url.get_secret_value())
     store = open_store(settings.store_url)
     transport = open_transport()
     try:
         caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
         downloader = Downloader(transport)
-        yield _Opened(redis=redis, ledger=ledger, store=store, caller=caller, downloader=downloader)
+        yield _Opened(
+            redis=redis, hint_redis=hint_redis, ledger=ledger, store=store, caller=caller, downloader=downloader
+        )
     finally:
         await transport.aclose()
         await store.aclose()
         await ledger.aclose()
+        await hint_redis.aclose()
         await redis.aclose()
 
 
@@ -123,6 +128,7 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         identity=identity,
         take_in=_taker(scripts, catalog, settings),
         pending=lambda: pending(scripts, board.queues),
+        hinted=lambda: hints.working,
     )
     engine_box.append(engine)
     upkeep = Upkeep(
@@ -133,18 +139,20 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         ttl_seconds=settings.result_ttl_seconds,
         pings=(("ledger", opened.ledger.ping), ("store", opened.store.ping), ("queue", _ping(opened.redis))),
         wake=engine.wake,
+        hint=engine.hint,
         tick=lambda: _tick(identity, board, engine, health),
     )
-    await _live(settings, board, identity, engine, upkeep, scripts)
+    hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
+    await _live(settings, board, identity, engine, upkeep, hints, scripts)
 
 
 async def _live(
-    settings: Settings, board: Board, identity: Identity, engine: Engine, upkeep: Upkeep, scripts: Scripts
+    settings: Settings, board: Board, identity: Identity, engine: Engine, upkeep: Upkeep, hints: Hints, scripts: Scripts
 ) -> None:
     await board.refresh(scripts)
     await identity.born(board.queues)
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
-    loops = upkeep.start()
+    loops = [*upkeep.start(), asyncio.create_task(hints.listen(), name="hints")]
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, engine.stop)
@@ -225,6 +233,18 @@ def _taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[
         return (await take_in(scripts, queue, check, ttl_seconds=settings.result_ttl_seconds)).adopted
 
     return take
+
+
+def _hinted(settings: Settings, engine: Engine, upkeep: Upkeep) -> Callable[[Sequence[bytes]], None]:
+    new_queue = settings.keys.queues.encode()
+
+    def hinted(keys: Sequence[bytes]) -> None:
+        if new_queue in keys:
+            upkeep.queues_changed()
+        else:
+            engine.hint()
+
+    return hinted
 
 
 def _ping(redis: Redis) -> Callable[[], Awaitable[None]]:

@@ -1,6 +1,7 @@
 """What has to be done again and again beside pulling: reap, promote, look up the board, release, heal."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -14,10 +15,9 @@ from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.worker.board import Board
 from imagequeue.worker.health import Health
 
-REAP_SECONDS = 0.5
+REAP_SECONDS = 0.8
 BOARD_SECONDS = 1.0
 HEAL_SECONDS = 0.5
-WAKE_LISTEN_SECONDS = 5.0
 
 log = structlog.get_logger("imagequeue.worker")
 
@@ -35,6 +35,7 @@ class Upkeep:
         ttl_seconds: int,
         pings: Sequence[tuple[str, Callable[[], Awaitable[None]]]],
         wake: Callable[[], None],
+        hint: Callable[[], None],
         tick: Callable[[], None],
     ) -> None:
         self._scripts = scripts
@@ -44,15 +45,16 @@ class Upkeep:
         self._ttl_seconds = ttl_seconds
         self._pings = dict(pings)
         self._wake = wake
+        self._hint = hint
         self._tick = tick
+        self._look_now = asyncio.Event()
 
     def start(self) -> list[asyncio.Task[None]]:
         """Start every loop; cancel the tasks to end them."""
         loops = (
             ("reap", REAP_SECONDS, self._reap),
-            ("board", BOARD_SECONDS, self._look),
+            ("board", 0.0, self._look),
             ("heal", HEAL_SECONDS, self._heal),
-            ("wake", 0.0, self._listen),
         )
         return [asyncio.create_task(self._again(*each), name=each[0]) for each in loops]
 
@@ -76,12 +78,21 @@ class Upkeep:
         if returned or next_due_us == 0:
             self._wake()
 
+    def queues_changed(self) -> None:
+        """Look up the board now: there is a queue that nobody used before."""
+        self._look_now.set()
+
     async def _look(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BOARD_SECONDS):
+                await self._look_now.wait()
+        self._look_now.clear()
         self._tick()
         await self._board.refresh(self._scripts)
         for hold in (await tenants.held(self._scripts)).values():
             if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
                 await tenants.release(self._scripts, hold.tenant, self._board.queues)
+        self._hint()
 
     async def _heal(self) -> None:
         for part in self._health.sick:
@@ -96,14 +107,3 @@ class Upkeep:
                 self._health.works(part)
                 log.info("works again", part=part)
                 self._wake()
-
-    async def _listen(self) -> None:
-        """Wake up when a client of ours enqueued something, sooner than the next look."""
-        async with self._scripts.redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(f"{self._scripts.keys.own}:wake")
-            while True:
-                message = await channel.get_message(timeout=WAKE_LISTEN_SECONDS)
-                if message is not None:
-                    if not self._board.knows(message["data"].decode()):
-                        await self._board.refresh(self._scripts)
-                    self._wake()
