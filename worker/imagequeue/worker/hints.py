@@ -7,7 +7,7 @@ enqueues.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from redis.asyncio import Redis
@@ -58,7 +58,7 @@ class Hints:
     async def _track(self, channel: PubSub) -> None:
         """Ask for hints on the channel's own connection, before it subscribes and takes no more commands."""
         await channel.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        connection: Connection = channel.connection
+        connection = cast("Connection", channel.connection)  # typed as None before it connects
         await connection.send_command("CLIENT", "ID")
         own = await connection.read_response()
         await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", str(own), "BCAST", "PREFIX", self._prefix)
