@@ -17,13 +17,16 @@ from imagequeue.config.errors import NotFound
 from imagequeue.config.job import Job, Priority, parse_job
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.producer.admission import Admission
+from imagequeue.producer.bulk import send_in_batches
 from imagequeue.producer.open_queue import OpenQueue, open_queue
 from imagequeue.queue.acts import Acted
 from imagequeue.queue.endings import endings
-from imagequeue.queue.entries import BATCH_MAX, Entry, enqueue
+from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.listing import JobQuery
 from imagequeue.queue.reading import ViewPage, check_id
+from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.status import Status
+from imagequeue.queue.status_reading import StatusReader
 from imagequeue.queue.views import JobView
 
 WAIT_SECONDS: Final = 3600.0
@@ -79,10 +82,7 @@ class AsyncImageQueue:
         A reply that is lost is asked for again under the same ids, which adds no job twice.
         """
         entries = [self.entry(job) for job in jobs]
-        handles: list[JobHandle] = []
-        for start in range(0, len(entries), BATCH_MAX):
-            handles += await self.submit_entries(entries[start : start + BATCH_MAX])
-        return handles
+        return [handle async for batch in self.submit_entries(entries) for handle in batch]
 
     def entry(self, job: JobLike) -> Entry:
         """Return a checked job on its way to a queue; nothing is sent. For callers that stream."""
@@ -90,8 +90,13 @@ class AsyncImageQueue:
             raise RuntimeError("the queue is not open; use it in an async with block")
         return self._admission.entry(_job(job))
 
-    async def submit_entries(self, entries: Sequence[Entry]) -> list[JobHandle]:
-        """Queue checked jobs and return their handles in order."""
+    async def submit_entries(self, entries: Iterable[Entry]) -> AsyncGenerator[list[JobHandle]]:
+        """Queue checked jobs and yield their handles in order, batch by batch."""
+        async with aclosing(send_in_batches(entries, self._send)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _send(self, entries: Sequence[Entry]) -> list[JobHandle]:
         queue = self._queue
         accepted = await enqueue(
             queue.scripts,
@@ -149,7 +154,16 @@ class AsyncImageQueue:
 
     async def status(self) -> Status:
         """Return the state of queues, pools and workers."""
-        return await self._queue.status().read()
+        return await self.status_reader().read()
+
+    def status_reader(self) -> StatusReader:
+        """Return what reads the status repeatedly; it then also knows what share of the ceilings is used."""
+        return self._queue.status()
+
+    @property
+    def scripts(self) -> Scripts:
+        """The connection, for commands that look further."""
+        return self._queue.scripts
 
     @property
     def _queue(self) -> OpenQueue:

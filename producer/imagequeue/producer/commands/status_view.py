@@ -1,0 +1,123 @@
+"""How the status looks in a terminal. Pure: sections of plain cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from imagequeue.producer.commands.words import duration, figure, moment
+from imagequeue.queue.status import PoolStatus, QueueStatus, Status, WorkerStatus
+
+Cell = str | Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One table: its columns, those of them that hold figures, and its rows."""
+
+    columns: tuple[str, ...]
+    right: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+
+
+def headline(status: Status) -> str:
+    """Return the totals on one line."""
+    totals = status.totals
+    off = "   ALL QUEUES SUSPENDED (rq resume ends it)" if status.suspended else ""
+    return (
+        f"{moment(status.at)}   queued {totals.queued:,}   running {totals.running:,}   "
+        f"waiting {totals.waiting:,}   parked {totals.parked:,}   failed {totals.failed:,}{off}"
+    )
+
+
+def sections(status: Status) -> list[Section]:
+    """Return the tables that have rows."""
+    in_use = {queue.model for queue in status.queues}
+    pools = [pool for pool in status.pools if _concerns(pool, in_use)]
+    tables = [
+        Section(
+            columns=("QUEUE", "QUEUED", "RUNNING", "WAITING", "PARKED", "FAILED", "OLDEST", ""),
+            right=("QUEUED", "RUNNING", "WAITING", "PARKED", "FAILED", "OLDEST"),
+            rows=[_queue(queue) for queue in status.queues],
+        ),
+        Section(
+            columns=("POOL", "CEILING/MIN", "PACE/MIN", "USED", "STARTED", "REFUSED", "STATE"),
+            right=("CEILING/MIN", "PACE/MIN", "USED", "STARTED", "REFUSED"),
+            rows=[_pool(pool) for pool in pools],
+        ),
+        Section(
+            columns=("WORKER", "STATE", "IN FLIGHT", "NOTE"),
+            right=("IN FLIGHT",),
+            rows=[_worker(worker) for worker in status.workers],
+        ),
+        Section(
+            columns=("HELD TENANT", "REASON", "UNTIL", "DETAIL"),
+            right=(),
+            rows=[
+                (hold.tenant, hold.reason, moment(hold.until) if hold.until else "a person acts", hold.detail)
+                for hold in status.held_tenants
+            ],
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def notes(status: Status) -> list[str]:
+    """Return what else a person should see."""
+    found = [] if status.workers else ["no worker is running: `imagequeue worker` starts one"]
+    unserved = sorted({queue.model for queue in status.queues if not queue.served and queue.queued})
+    if unserved:
+        found.append(f"no organization configured here serves {', '.join(unserved)}")
+    return found
+
+
+def _concerns(pool: PoolStatus, models: set[str]) -> bool:
+    return bool(models & set(pool.models)) or pool.images_started > 0 or bool(pool.suspended)
+
+
+def _queue(queue: QueueStatus) -> tuple[Cell, ...]:
+    return (
+        queue.name,
+        _count(queue.queued, "cyan"),
+        _count(queue.running, "blue"),
+        _count(queue.waiting, "yellow"),
+        _count(queue.parked, "yellow"),
+        _count(queue.failed, "red"),
+        "-" if queue.oldest_s is None else duration(queue.oldest_s),
+        "" if queue.served or not queue.queued else Text("not served here", style="red"),
+    )
+
+
+def _count(amount: int, style: str) -> Cell:
+    return Text(f"{amount:,}", style=style if amount else "bright_black")
+
+
+def _pool(pool: PoolStatus) -> tuple[Cell, ...]:
+    ceiling = figure(pool.images_per_minute)
+    if pool.tokens_per_minute is not None:
+        ceiling += f", {figure(pool.tokens_per_minute)} tokens"
+    used = "-" if pool.used_share is None else f"{pool.used_share:.0%}"
+    return (
+        pool.name,
+        ceiling,
+        figure(pool.pace_images_per_minute),
+        used,
+        figure(pool.images_started),
+        _count(pool.calls_refused, "yellow"),
+        _pool_state(pool),
+    )
+
+
+def _pool_state(pool: PoolStatus) -> Cell:
+    if pool.suspended:
+        until = f" until {moment(pool.suspended_until)}" if pool.suspended_until else ""
+        return Text(f"suspended{until}: {pool.suspended}", style="red")
+    if pool.paused_until:
+        return Text(f"paused until {moment(pool.paused_until)}: {pool.pause_reason}", style="yellow")
+    if pool.factor < 1:
+        return Text(f"slowed to {pool.factor:.0%} after refusals, recovering", style="yellow")
+    return Text("open", style="green")
+
+
+def _worker(worker: WorkerStatus) -> tuple[Cell, ...]:
+    return worker.name, worker.state, figure(worker.in_flight), Text(worker.note, style="yellow")
