@@ -240,7 +240,10 @@ class World:
         assert wip == {name for name in self.claimed() if self.field(name, "origin") == queue}
         if exact:
             head = int(meta.get(b"head", 0))
-            assert [int(self.field(name, "iq_pos") or 0) - head for name in listed] == list(range(len(listed)))
+            with self.raw.pipeline(transaction=False) as pipe:
+                for name in listed:
+                    pipe.hget(self.keys.job(name), "iq_pos")
+                assert [int(position) - head for position in pipe.execute()] == list(range(len(listed)))
 
 
 def check(found: Job, model: str) -> tuple[Job, int]:

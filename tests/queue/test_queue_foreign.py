@@ -1,7 +1,7 @@
 """Jobs that others put on our queues with RQ's own client, and what RQ's client does to them while they wait."""
 
 import pytest
-from queue_world import DEFAULT, HIGH, LOW, World, Worker
+from queue_world import DEFAULT, HIGH, LOW, Worker, World
 from rq import Queue
 from rq.job import Job as RQJob
 

@@ -11,22 +11,22 @@ local index = tonumber(ARGV[12])
 if redis.call('LINDEX', list, index) ~= id then index = redis.call('LPOS', list, id) end
 if not index then return 0 end
 local now = now_us()
-redis.call('HSETNX', key, 'iq_age', whole(now))
-redis.call('HSET', key, 'iq_tenant', tenant, 'iq_n', ARGV[6], 'iq_tokens', ARGV[7], 'iq_deadline', ARGV[9], 'result_ttl', ARGV[8],
+local age = age_of(key, now)
+redis.call('HSET', key, 'iq_age', age, 'iq_tenant', tenant, 'iq_n', ARGV[6], 'iq_tokens', ARGV[7], 'iq_deadline', ARGV[9], 'result_ttl', ARGV[8],
   'failure_ttl', ARGV[8])
 redis.call('PERSIST', key)
 local waits = ARGV[10] ~= '' and tonumber(ARGV[10]) > now
 if to == q and not waits then
   local head = tonumber(redis.call('HGET', meta, 'head') or '0')
   redis.call('HSET', key, 'status', 'queued', 'origin', q, 'iq_pos', whole(head + index))
-  join_line(q, id, tenant, hget(key, 'iq_age'))
+  join_line(q, id, tenant, age)
 else
   redis.call('LREM', list, 1, id)
   redis.call('HDEL', key, 'iq_pos')
   if waits then
     wait_in('scheduled', to, id, whole(math.ceil(tonumber(ARGV[10]) / 1000000)), '{"reason":"backoff","detail":"not_before is in the future"}')
   else
-    enter(to, id, tenant, hget(key, 'iq_age'), false)
+    enter(to, id, tenant, age, false)
   end
 end
 return 1

@@ -71,14 +71,13 @@ local function give(q, id, tenant, pool, kind, n)
     redis.call('HSET', meta, 'vt:' .. tenant, paid)
   end
   local key = job_key(id)
-  local delivery = redis.call('HINCRBY', key, 'iq_deliveries', 1)
+  local delivery = count_up(key, 'iq_deliveries')
   local at = iso(now)
   redis.call('HSET', key, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker, 'iq_pool', pool)
   redis.call('PERSIST', key)
   redis.call('HSET', claims_key(worker), id, delivery .. ' ' .. q)
   redis.call('ZADD', registry_key('wip', q), '+inf', id .. ':' .. worker .. '-' .. delivery)
-  local fields = redis.call('HMGET', key, 'data', 'iq_tries')
-  given[#given + 1] = {id, q, pool, delivery, fields[1] or '', kind, fields[2] or '0'}
+  given[#given + 1] = {id, q, pool, delivery, hget(key, 'data') or '', kind, whole(counted(key, 'iq_tries') or 0)}
 end
 
 -- What, other than running, has to be done with a job: nil when it is to be run.
@@ -166,8 +165,8 @@ local function serve(pool, state)
       if state.suspended then return served end
       if state.paused_until > now then soonest(state.paused_until - now); return served end
       if state.probe_until > now then soonest(state.probe_until - now); return served end
-      local fields = redis.call('HMGET', job_key(id), 'iq_n', 'iq_tokens')
-      local n, tokens = number(fields[1], 1), number(fields[2], 0)
+      local n = math.max(counted(job_key(id), 'iq_n') or 1, 1)
+      local tokens = math.max(counted(job_key(id), 'iq_tokens') or 0, 0)
       local due = start_wait(pool, state, n, tokens)
       if due > 0 then soonest(due); return served end
       charge(pool, state, n, tokens)

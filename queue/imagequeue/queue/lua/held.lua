@@ -12,7 +12,7 @@ for index = 1, #claims, 2 do
   if not known[id] then
     local delivery, q = string.match(claims[index + 1], '^(%d+) (.*)$')
     others[#others + 1] = {id, q, hget(job_key(id), 'iq_pool') or '', delivery, hget(job_key(id), 'data') or '', 'run',
-      hget(job_key(id), 'iq_tries') or '0'}
+      whole(counted(job_key(id), 'iq_tries') or 0)}
   end
 end
 return others

@@ -56,6 +56,22 @@ local function hget(key, field)
   return value
 end
 
+-- A whole number of at most 16 digits that a job hash holds, nil for anything else a stranger may have written there.
+local function counted(key, field)
+  local value = hget(key, field)
+  if not value or #value > 16 or not string.match(value, '^-?%d+$') then return nil end
+  return tonumber(value)
+end
+
+local function count_up(key, field)
+  local count = math.max(counted(key, field) or 0, 0) + 1
+  redis.call('HSET', key, field, whole(count))
+  return whole(count)
+end
+
+-- When a job was first enqueued, microseconds: its place in line, also when it comes back.
+local function age_of(key, now) return whole(counted(key, 'iq_age') or now) end
+
 local function status_of(id) return hget(job_key(id), 'status') end
 
 -- A server at maxmemory refuses a script's first write if that write can grow; after any freeing write it lets the rest
@@ -98,7 +114,7 @@ end
 local function unlist(q, id)
   local meta, list = meta_key(q), list_key(q)
   local head = tonumber(redis.call('HGET', meta, 'head') or '0')
-  local position = tonumber(hget(job_key(id), 'iq_pos') or head)
+  local position = counted(job_key(id), 'iq_pos') or head
   local index = position - head
   if index < 0 or redis.call('LINDEX', list, index) ~= id then
     -- Somebody else changed the list (LPUSH or LREM by RQ's own client): search once, and mend `head` for the others.
@@ -172,13 +188,13 @@ local function return_claims(worker, ttl, now, most, counter)
     returned = returned + 1
     local key = job_key(id)
     if redis.call('TYPE', key).ok == 'hash' then
-      if counter then redis.call('HINCRBY', key, counter, 1) end
+      if counter then count_up(key, counter) end
       redis.call('HSET', key, 'worker_name', '')
       if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
         redis.call('SREM', OWN .. ':cancelling', id)
         finish(q, id, 'canceled', ttl, now)
       else
-        enter(q, id, hget(key, 'iq_tenant') or 'default', hget(key, 'iq_age') or whole(now), true)
+        enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
       end
     end
   end

@@ -14,7 +14,7 @@ for index = 4, #ARGV do
     redis.call('ZREM', registry, id)
     if status_of(id) == 'scheduled' then
       local key = job_key(id)
-      enter(q, id, hget(key, 'iq_tenant') or 'default', hget(key, 'iq_age') or whole(now), true)
+      enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
       moved = moved + 1
     end
   end

@@ -12,7 +12,7 @@ local now = now_us()
 local q = end_claim(worker, id, delivery)
 if not q then return 0 end
 local key = job_key(id)
-if ARGV[8] == '1' then redis.call('HINCRBY', key, 'iq_tries', 1) end
+if ARGV[8] == '1' then count_up(key, 'iq_tries') end
 redis.call('HSET', key, 'worker_name', '')
 for index = 11, #ARGV, 2 do redis.call('HSET', key, ARGV[index], ARGV[index + 1]) end
 if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
@@ -23,7 +23,7 @@ end
 if ARGV[9] ~= '' then q = ARGV[9] end
 local delay = tonumber(ARGV[6])
 if delay == 0 then
-  enter(q, id, hget(key, 'iq_tenant') or 'default', hget(key, 'iq_age') or whole(now), true)
+  enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
 elseif delay < 0 then
   wait_in('deferred', q, id, string.format('%.6f', now / 1000000), ARGV[7])
 else

@@ -22,7 +22,7 @@ elseif status == 'failed' or status == 'canceled' or status == 'stopped' or stat
 else
   return status
 end
-enter(to, id, tenant, hget(key, 'iq_age') or whole(now_us()), false)
+enter(to, id, tenant, age_of(key, now_us()), false)
 announce(id, 'queued')
 redis.call('PUBLISH', OWN .. ':wake', to)
 return status

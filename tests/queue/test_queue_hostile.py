@@ -1,0 +1,241 @@
+"""What anybody with access to Redis may write: nothing of it is ever run, and nothing of it stops the queue."""
+
+import json
+import pickle
+import random
+import resource
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from queue_world import DEFAULT, Worker, World
+from redis.exceptions import ResponseError
+
+from imagequeue.config.job import FUNCTION_NAME
+from imagequeue.queue.payload import DATA_BYTES_MAX
+
+FUZZED = 2000
+LOOKS_MAX = 100
+BOMB_BYTES = 400_000_000
+GROWTH_BYTES_MAX = 10_000_000
+
+HOSTILE_NAMES = (
+    "os.system", "builtins.exec", "builtins.eval", "builtins.__import__", "subprocess.check_output", "pty.spawn",
+    "shutil.rmtree", "importlib.import_module", "code.interact", "runpy.run_path", "pickle.loads", "marshal.loads",
+    "ctypes.CDLL", "socket.create_connection", "urllib.request.urlopen", "webbrowser.open", "antigravity.fly",
+    "imagequeue.worker.tasks.image_job.__globals__", "imagequeue.worker.tasks.image_job ",
+    "Imagequeue.worker.tasks.image_job",
+    "imagequeue.worker.tasks", "imagequeue.worker.tasks.image_job\x00", "imagequeue.worker.main.run_worker", "this",
+    "imagequeue\u2024worker\u2024tasks\u2024image_job", "../tasks.image_job", "", " ", "None", "rq.job.Job.fetch",
+)  # fmt: skip
+
+VALID = json.dumps([FUNCTION_NAME, None, [{"prompt": "a cat"}], {}]).encode()
+
+
+class Explosive:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, (f"touch {self.path}",)
+
+
+def plant(world: World, name: str, data: bytes, **fields: str | bytes) -> None:
+    """Write a job hash as a stranger would, and put its id on the queue."""
+    hash_fields = {"data": data, "status": "queued", "origin": DEFAULT, "created_at": "2026-01-01T00:00:00Z", **fields}
+    world.raw.hset(world.keys.job(name), mapping=hash_fields)
+    world.raw.rpush(world.keys.queue(DEFAULT), name)
+
+
+def take_all_in(world: World, worker: Worker) -> None:
+    """Look until nothing foreign is left."""
+    for _ in range(LOOKS_MAX):
+        if not worker.ask(0).foreign:
+            return
+        world.take_in()
+    raise AssertionError("foreign jobs are left")
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_no_other_function_is_ever_run(world: World, tmp_path: Path, name: str) -> None:
+    before = set(sys.modules)
+    touched = tmp_path / "touched"
+    call = [name, None, [f"touch {touched}"], {}]
+    plant(world, "bad", zlib.compress(json.dumps(call).encode()), success_callback_name="os.abort")
+    worker = world.worker()
+    take_all_in(world, worker)
+    assert worker.claim() == ()
+    assert world.places() == {"bad": [f"failed {DEFAULT}"]}
+    assert "only imagequeue.worker.tasks.image_job is ever run" in world.error("bad")
+    assert not touched.exists()
+    assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_pickles_are_not_opened(world: World, tmp_path: Path, compress: bool) -> None:  # noqa: FBT001  # a parameter
+    data = pickle.dumps(Explosive(tmp_path / "touched"))
+    plant(world, "pickled", zlib.compress(data) if compress else data)
+    take_all_in(world, world.worker())
+    assert world.places() == {"pickled": [f"failed {DEFAULT}"]}
+    assert "not pickle" in world.error("pickled")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_zlib_bomb_costs_no_memory(world: World) -> None:
+    """A few hundred KiB that unfold to 400 MB are given up after one MiB."""
+    engine = zlib.compressobj(9)
+    block = b" " * 1_000_000
+    bomb = b"".join(engine.compress(block) for _ in range(BOMB_BYTES // len(block))) + engine.flush()
+    plant(world, "bomb", bomb)
+    worker = world.worker()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    take_all_in(world, worker)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < GROWTH_BYTES_MAX
+    assert world.places() == {"bomb": [f"failed {DEFAULT}"]}
+    assert "bytes of JSON are accepted" in world.error("bomb")
+
+
+def test_too_much_data_does_not_leave_the_server(world: World) -> None:
+    plant(world, "big", b"x" * (DATA_BYTES_MAX + 1))
+    take_all_in(world, world.worker())
+    assert f"found {DATA_BYTES_MAX + 1}" in world.error("big")
+
+
+@pytest.mark.parametrize("kind", ["string", "list", "set", "stream"])
+def test_a_job_key_of_another_type_is_dropped_with_a_reason(world: World, kind: str) -> None:
+    key = world.keys.job("odd")
+    makers = {"string": ("SET", key, "x"), "list": ("RPUSH", key, "x"), "set": ("SADD", key, "x")}
+    world.raw.execute_command(*makers.get(kind, ("XADD", key, "*", "a", "b")))
+    world.raw.rpush(world.keys.queue(DEFAULT), "odd")
+    good = world.put()
+    worker = world.worker()
+    take_all_in(world, worker)
+    assert [claim.id for claim in worker.claim(5)] == [good]
+    assert world.listed() == []
+    assert "data" in world.raw.hget(f"{world.keys.own}:unreadable", "odd").decode()
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "x" * 65, "é", "a\nb", "../x", "%s", "\xff"])
+def test_an_id_that_is_none_is_refused(world: World, name: str) -> None:
+    plant(world, name, VALID)
+    take_all_in(world, world.worker())
+    assert world.listed() == []
+    assert "letters, digits" in world.error(name)
+
+
+@pytest.mark.parametrize("status", ["", "QUEUED", "runing", "\x00", "created", "é" * 100, "1"])
+def test_a_status_that_is_none_does_not_keep_a_good_job_from_running(world: World, status: str) -> None:
+    plant(world, "one", VALID, status=status)
+    worker = world.worker()
+    take_all_in(world, worker)
+    assert [(claim.id, claim.kind) for claim in worker.claim(5)] == [("one", "run")]
+
+
+def test_a_status_spoiled_while_queued_is_named_malformed(world: World) -> None:
+    name = world.put()
+    world.raw.hset(world.keys.job(name), "status", "gibberish")
+    assert [claim.kind for claim in world.worker().claim()] == ["malformed"]
+
+
+@pytest.mark.parametrize("command", [("SET", "x"), ("HSET", "a", "b"), ("SADD", "a")])
+def test_a_queue_key_of_another_type_stops_only_that_queue(world: World, command: tuple[str, ...]) -> None:
+    name, *rest = command
+    world.raw.execute_command(name, world.keys.queue(DEFAULT), *rest)
+    other = world.put(priority="high")
+    assert [claim.id for claim in world.worker().claim(5)] == [other]
+
+
+OUR_NUMBERS = ("iq_age", "iq_pos", "iq_n", "iq_tokens", "iq_tries", "iq_deliveries", "iq_deadline", "iq_crashes")
+
+
+@pytest.mark.parametrize("garbage", ["abc", "inf", "-5", "9" * 40, ""])
+def test_our_own_numbers_spoiled_while_queued_lose_nothing(world: World, garbage: str) -> None:
+    """Through claim, return, death, delay and cancelling, with every number of ours overwritten before each step."""
+
+    def spoil(name: str) -> None:
+        world.raw.hset(world.keys.job(name), mapping=dict.fromkeys(OUR_NUMBERS, garbage))
+
+    name, other = world.fill(2)
+    spoil(name)
+    worker = world.worker()
+    claim = next(claim for claim in worker.claim(2) if claim.id == name)
+    spoil(name)
+    assert worker.requeue(claim, counts=True)
+    spoil(name)
+    claim = worker.claim()[0]
+    assert worker.requeue(claim, delay_us=1_000_000)
+    spoil(name)
+    world.due()
+    world.promote()
+    worker.claim()
+    world.expire(worker)
+    spoil(name)
+    assert world.reap() == 2
+    world.check()
+    spoil(name)
+    assert world.script("revive", name, "high") == b"queued"
+    assert world.cancel(name) == "queued"
+    assert world.places() == {name: ["canceled dall-e-3.high"], other: [f"list {DEFAULT}"]}
+
+
+def fuzzed(chance: random.Random) -> tuple[bytes, dict[str, str | bytes]]:
+    """Return data and fields of a hash that is nearly right, or not at all."""
+    kinds = (
+        lambda: VALID,
+        lambda: chance.randbytes(chance.randrange(60)),
+        lambda: zlib.compress(chance.randbytes(chance.randrange(60))),
+        lambda: bytes(b ^ (1 << chance.randrange(8)) if chance.random() < 0.05 else b for b in VALID),
+        lambda: zlib.compress(VALID)[: chance.randrange(len(VALID))],
+        lambda: zlib.compress(VALID.replace(b"a cat", chance.choice((b"", b"\\u0000", b"\\ud800", b"x" * 40_000)))),
+        lambda: json.dumps([FUNCTION_NAME, None, [{"prompt": "x", chance.choice("nmsqt"): 1}], {}]).encode(),
+        lambda: json.dumps([FUNCTION_NAME, "rq.job", [{"prompt": "x"}], {"a": 1}]).encode(),
+        lambda: b"[" * chance.randrange(5000),
+        lambda: b"1e999999",
+    )
+    values = ("", "abc", "-1", "1e400", "nan", "inf", "9" * 40, "0x1", "\x00", "é", "queued", "started", "null")
+    names = (
+        "status", "origin", "created_at", "timeout", "iq_age", "iq_pos", "iq_tenant", "iq_n", "iq_tokens", "iq_tries",
+        "iq_deliveries", "iq_deadline", "iq_crashes", "iq_cancel", "result_ttl", "worker_name", "iq_fingerprint",
+    )  # fmt: skip
+    picked = chance.sample(names, chance.randrange(5))
+    return chance.choice(kinds)(), {name: chance.choice(values) for name in picked}
+
+
+def test_two_thousand_fuzzed_hashes_stop_nothing(world: World) -> None:
+    """Each ends in a registry or is served as a good job; the honest jobs among them are all served."""
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)  # noqa: T201  # shown when the test fails
+    chance = random.Random(seed)  # noqa: S311  # a test's dice
+    before = set(sys.modules)
+    honest = set(world.fill(20))
+    names = [f"fuzz-{number}" for number in range(FUZZED)]
+    for name in names:
+        data, fields = fuzzed(chance)
+        plant(world, name, data, **fields)
+    honest |= set(world.fill(20))
+    worker = world.worker()
+    served: set[str] = set()
+    for _ in range(FUZZED):
+        try:
+            answer = worker.ask(64)
+        except ResponseError as error:
+            raise AssertionError(f"claim: {error}") from error
+        for claim in answer.claims:
+            assert claim.kind in ("run", "expired", "cancelled", "malformed", "poison")
+            assert worker.settle(claim)
+            served.add(claim.id)
+        for queue in answer.foreign:
+            world.take_in(queue)
+        if not answer.claims and not answer.foreign:
+            break
+    assert honest <= served
+    assert world.listed() == []
+    places = world.places()
+    queued = [name for name in names if name not in places and world.status(name) == "queued"]
+    assert not queued
+    assert set(sys.modules) == before
