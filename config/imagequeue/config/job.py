@@ -27,6 +27,8 @@ JOB_BYTES_MAX: Final = 1_048_576
 NESTING_MAX: Final = 16
 JOB_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
 Priority = Literal["high", "default", "low"]
 Operation = Literal["generation", "edit", "variation"]
 CacheUse = Literal["off", "use", "refresh"]
@@ -52,7 +54,7 @@ def _prompt(text: str) -> str:
 
 def _storable(text: str) -> str:
     """Refuse what PostgreSQL and UTF-8 cannot hold, before it makes a job that nobody can store."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if _UNSTORABLE.search(text):
         raise ValueError("text without NUL characters and lone surrogates is needed")
     return text
 
