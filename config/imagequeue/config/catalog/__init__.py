@@ -2,7 +2,7 @@
 
 from imagequeue.config.catalog.check import adapt_job, check_job, choose_model
 from imagequeue.config.catalog.lifecycle import CatalogRow, LifecycleState, catalog_rows, lifecycle
-from imagequeue.config.catalog.limits import Limits, limits_of, served_by, serves
+from imagequeue.config.catalog.limits import Limits, limits_of, limits_of_tier, served_by, serves
 from imagequeue.config.catalog.load import load_catalog
 from imagequeue.config.catalog.prices import (
     Usage,
@@ -29,6 +29,7 @@ __all__ = [
     "estimate_tokens",
     "lifecycle",
     "limits_of",
+    "limits_of_tier",
     "load_catalog",
     "output_tokens",
     "output_tokens_max",

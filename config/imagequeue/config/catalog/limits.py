@@ -46,6 +46,14 @@ def limits_of(catalog: Catalog, org: Org, model: str) -> Limits:
     )
 
 
+def limits_of_tier(catalog: Catalog, model: str, tier: str) -> Limits:
+    """Return the published ceilings of a tier for a model; JobRefused and ConfigError as in `limits_of`."""
+    published, source = _of_tier(catalog, catalog.model(model), tier)
+    return Limits(
+        images_per_minute=published.images_per_minute, tokens_per_minute=published.tokens_per_minute, source=source
+    )
+
+
 def serves(catalog: Catalog, org: Org, model: str, today: date) -> bool:
     """Return whether an organization can be expected to serve a model today.
 
@@ -67,8 +75,12 @@ def _published(catalog: Catalog, org: Org, model: Model) -> tuple[TierLimit, str
     if org.kind != "openai" and "tier" not in org.model_fields_set:
         found = model.limits.tiers.get(ANY)
         return (found, _said(model, found)) if found else (TierLimit(), f"no ceiling is known for kind {org.kind}")
-    tier = catalog.tier(org.tier)
-    name = org.tier.lower()
+    return _of_tier(catalog, model, org.tier)
+
+
+def _of_tier(catalog: Catalog, model: Model, tier_name: str) -> tuple[TierLimit, str]:
+    tier = catalog.tier(tier_name)
+    name = tier_name.lower()
     for key in (name, tier.like, ANY):
         found = model.limits.tiers.get(key) if key is not None else None
         if found is not None:
