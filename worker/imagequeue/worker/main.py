@@ -1,6 +1,7 @@
 """The worker's composition root: builds every part from the settings, runs one engine, takes it apart again."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,6 +42,9 @@ from imagequeue.worker.upkeep import Upkeep
 
 BURST_PARTS_PER_SLEEP = 4
 """Starts are gathered for a quarter of the burst, so that three quarters remain for a late wake-up."""
+
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
 
 log = structlog.get_logger("imagequeue.worker")
 
@@ -149,6 +153,8 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
 async def _live(
     settings: Settings, board: Board, identity: Identity, engine: Engine, upkeep: Upkeep, hints: Hints, scripts: Scripts
 ) -> None:
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     await board.refresh(scripts)
     await identity.born(board.queues)
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
