@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import NotFound
@@ -19,15 +19,18 @@ from imagequeue.config.settings import Settings, load_settings
 from imagequeue.producer.admission import Admission
 from imagequeue.producer.bulk import send_in_batches
 from imagequeue.producer.open_queue import OpenQueue, open_queue
-from imagequeue.queue.acts import Acted
 from imagequeue.queue.endings import endings
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.listing import JobQuery
-from imagequeue.queue.reading import ViewPage, check_id
+from imagequeue.queue.record import check_id
 from imagequeue.queue.scripts import Scripts
-from imagequeue.queue.status import Status
-from imagequeue.queue.status_reading import StatusReader
-from imagequeue.queue.views import JobView
+
+if TYPE_CHECKING:  # see open_queue
+    from imagequeue.queue.acts import Acted
+    from imagequeue.queue.reading import ViewPage
+    from imagequeue.queue.status import Status
+    from imagequeue.queue.status_reading import StatusReader
+    from imagequeue.queue.views import JobView
 
 WAIT_SECONDS: Final = 3600.0
 """How long `wait` and `as_completed` wait unless told otherwise."""
@@ -106,15 +109,15 @@ class AsyncImageQueue:
         )
         return [JobHandle(id=one.id, created=one.created) for one in accepted]
 
-    async def get(self, job: JobId) -> JobView:
+    async def get(self, job: JobId) -> "JobView":
         """Return a job as it is now; NotFound when there is none of this id."""
         return await (await self._queue.jobs()).view(_id(job))
 
-    async def list_jobs(self, query: JobQuery | None = None) -> ViewPage:
+    async def list_jobs(self, query: JobQuery | None = None) -> "ViewPage":
         """Return a page of jobs."""
         return await (await self._queue.jobs()).page(query or JobQuery())
 
-    async def wait(self, job: JobId, timeout: float | None = WAIT_SECONDS) -> JobView:  # noqa: ASYNC109 - as the sync client
+    async def wait(self, job: JobId, timeout: float | None = WAIT_SECONDS) -> "JobView":  # noqa: ASYNC109 - as the sync client
         """Return a job once it has ended, at once if it has; TimeoutError after `timeout` seconds (None: never).
 
         NotFound when there is no such job.
@@ -128,7 +131,7 @@ class AsyncImageQueue:
         self,
         jobs: Iterable[JobId],
         timeout: float | None = WAIT_SECONDS,  # noqa: ASYNC109 - as above
-    ) -> AsyncGenerator[JobView]:
+    ) -> "AsyncGenerator[JobView]":
         """Yield each job once, as it ends; TimeoutError when some have not ended after `timeout` seconds.
 
         Jobs that nobody knows are left out.
@@ -140,23 +143,23 @@ class AsyncImageQueue:
                 for view in (await reader.views(sorted(group))).values():
                     yield view
 
-    async def cancel(self, job: JobId) -> Acted:
+    async def cancel(self, job: JobId) -> "Acted":
         """Cancel a job: at once while it waits, before its call while it runs, and not after its end."""
         return await (await self._queue.acts()).cancel(_id(job))
 
-    async def retry(self, job: JobId, *, priority: Priority | None = None) -> Acted:
+    async def retry(self, job: JobId, *, priority: Priority | None = None) -> "Acted":
         """Queue a failed, cancelled, expired or waiting job again."""
         return await (await self._queue.acts()).retry(_id(job), priority=priority)
 
-    async def keep(self, job: JobId, images: Sequence[str] | None = None) -> Acted:
+    async def keep(self, job: JobId, images: Sequence[str] | None = None) -> "Acted":
         """Note which images of a job are used, by SHA-256; None for all."""
         return await (await self._queue.acts()).keep(_id(job), images)
 
-    async def status(self) -> Status:
+    async def status(self) -> "Status":
         """Return the state of queues, pools and workers."""
         return await self.status_reader().read()
 
-    def status_reader(self) -> StatusReader:
+    def status_reader(self) -> "StatusReader":
         """Return what reads the status repeatedly; it then also knows what share of the ceilings is used."""
         return self._queue.status()
 

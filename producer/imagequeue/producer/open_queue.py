@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
 from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.ledger import Ledger
-from imagequeue.queue.acts import Acts
 from imagequeue.queue.connection import connect
-from imagequeue.queue.reading import JobReader
 from imagequeue.queue.scripts import Scripts
-from imagequeue.queue.status_reading import StatusReader
+
+if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and enqueueing does without
+    from imagequeue.ledger.ledger import Ledger
+    from imagequeue.queue.acts import Acts
+    from imagequeue.queue.reading import JobReader
+    from imagequeue.queue.status_reading import StatusReader
 
 
 @dataclass(kw_only=True)
@@ -26,26 +29,34 @@ class OpenQueue:
     catalog: Catalog
     redis: Redis
     scripts: Scripts
-    _ledger: Ledger | None = None
+    _ledger: "Ledger | None" = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def ledger(self) -> Ledger:
+    async def ledger(self) -> "Ledger":
         """Return the ledger, opened once."""
         async with self._opening:
             if self._ledger is None:
+                from imagequeue.ledger.ledger import Ledger
+
                 self._ledger = await Ledger.open(self.settings.ledger_url.get_secret_value())
         return self._ledger
 
-    async def jobs(self) -> JobReader:
+    async def jobs(self) -> "JobReader":
         """Return what reads job views."""
+        from imagequeue.queue.reading import JobReader
+
         return JobReader(self.scripts, await self.ledger(), self.settings, self.catalog)
 
-    async def acts(self) -> Acts:
+    async def acts(self) -> "Acts":
         """Return what acts on jobs."""
+        from imagequeue.queue.acts import Acts
+
         return Acts(self.scripts, await self.ledger(), ttl_seconds=self.settings.result_ttl_seconds)
 
-    def status(self) -> StatusReader:
+    def status(self) -> "StatusReader":
         """Return what reads the status of everything."""
+        from imagequeue.queue.status_reading import StatusReader
+
         return StatusReader(self.scripts, self.settings, self.catalog)
 
     async def aclose(self) -> None:

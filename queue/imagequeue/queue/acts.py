@@ -8,8 +8,7 @@ from imagequeue.config.errors import ImageQueueError, NotFound, QueueUnavailable
 from imagequeue.config.job import Priority
 from imagequeue.ledger.api import JobFacts, JobFailure
 from imagequeue.ledger.ledger import Ledger
-from imagequeue.queue.reading import check_id
-from imagequeue.queue.record import JobRecord, read_records
+from imagequeue.queue.record import JobRecord, check_id, read_records
 from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.queue.views import Status, status_of
 

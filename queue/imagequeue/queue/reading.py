@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from imagequeue.config.catalog import Catalog
-from imagequeue.config.errors import JobRefused, NotFound, QueueUnavailable
-from imagequeue.config.job import JOB_ID_PATTERN
+from imagequeue.config.errors import NotFound, QueueUnavailable
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.links import links
 from imagequeue.queue.listing import JobQuery, list_records
 from imagequeue.queue.pools import server_now_us
-from imagequeue.queue.record import JobRecord, read_records
+from imagequeue.queue.record import JobRecord, check_id, read_records
 from imagequeue.queue.scene import read_places, read_scene
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.views import JobView, Waiting, view_of_ledger, view_of_record
@@ -88,10 +87,3 @@ class JobReader:
         scene = await read_scene(self._scripts, self._settings, self._catalog)
         places = await read_places(self._scripts, queued, scene)
         return {record.id: why_queued(record, places.get(record.id), scene) for record in queued}
-
-
-def check_id(job_id: str) -> str:
-    """Return a job id; JobRefused when it can be none."""
-    if not JOB_ID_PATTERN.fullmatch(job_id):
-        raise JobRefused("id", "1 to 64 letters, digits, _ and - are accepted")
-    return job_id

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from imagequeue.config.errors import JobRefused
-from imagequeue.config.job import Job
+from imagequeue.config.job import JOB_ID_PATTERN, Job
 from imagequeue.queue.payload import decode
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
@@ -52,6 +52,13 @@ class JobRecord:
             return decode(self.data)
         except JobRefused:
             return None
+
+
+def check_id(job_id: str) -> str:
+    """Return a job id; JobRefused when it can be none."""
+    if not JOB_ID_PATTERN.fullmatch(job_id):
+        raise JobRefused("id", "1 to 64 letters, digits, _ and - are accepted")
+    return job_id
 
 
 async def read_records(scripts: Scripts, ids: Sequence[str]) -> dict[str, JobRecord]:
