@@ -97,7 +97,7 @@ class World:
     def __init__(self, url: str, keys: Keys) -> None:
         self.url, self.keys = url, keys
         self._runner = asyncio.Runner()
-        self.raw = Redis.from_url(url)
+        self.raw: Any = Redis.from_url(url)  # answers as bytes, which the types of redis-py leave open
         self.scripts = Scripts(self.do(_connected(url)), keys)
 
     def __enter__(self) -> Self:

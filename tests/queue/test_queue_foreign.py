@@ -18,7 +18,7 @@ def queue_of(world: World, name: str = DEFAULT) -> Queue:
 def put(world: World, queue: str = DEFAULT, **how: object) -> str:
     """Enqueue as an app does that has only RQ."""
     words = {"prompt": "a cat", "model": how.pop("model", None)}
-    return str(queue_of(world, queue).enqueue(FUNCTION_NAME, words, **how).id)  # type: ignore[arg-type]
+    return str(queue_of(world, queue).enqueue(FUNCTION_NAME, words, **how).id)  # type: ignore[arg-type]  # plain arguments
 
 
 def settle_in(world: World, worker: Worker) -> None:
