@@ -45,7 +45,7 @@ def plan(*pools: PoolPlan, **more: Any) -> ClaimPlan:
 
 def job(*, prompt: str = "a cat", priority: str = "default", **more: Any) -> Job:
     """Return a job of the model."""
-    return Job(prompt=prompt, model=MODEL, priority=priority, **more)  # type: ignore[arg-type]  # the tests' own words
+    return Job(prompt=prompt, model=MODEL, priority=priority, **more)
 
 
 @dataclass

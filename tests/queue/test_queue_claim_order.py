@@ -8,7 +8,7 @@ from queue_world import DEFAULT, HIGH, LOW, QUEUES, World, plan, pool
 
 def order(world: World, count: int, **how: object) -> list[str]:
     """Return the ids that `count` claims of one job each give, one after the other."""
-    worker = world.worker(plan(**how))  # type: ignore[arg-type]  # passed through
+    worker = world.worker(plan(**how))
     return [claim.id for _ in range(count) for claim in worker.claim()]
 
 

@@ -188,7 +188,7 @@ class Racers:
             for _ in range(ROUNDS):
                 self._barrier.wait(30)
                 named = [self.worker, *arguments] if script == "renew" else arguments
-                client.evalsha(digest, 0, self._world.keys.rq, self._world.keys.own, *named)  # type: ignore[arg-type]  # plain arguments
+                client.evalsha(digest, 0, self._world.keys.rq, self._world.keys.own, *named)
                 self._barrier.wait(30)
 
     def round(self, worker: str) -> None:

@@ -18,7 +18,7 @@ def queue_of(world: World, name: str = DEFAULT) -> Queue:
 def put(world: World, queue: str = DEFAULT, **how: object) -> str:
     """Enqueue as an app does that has only RQ."""
     words = {"prompt": "a cat", "model": how.pop("model", None)}
-    return str(queue_of(world, queue).enqueue(FUNCTION_NAME, words, **how).id)  # type: ignore[arg-type]  # plain arguments
+    return str(queue_of(world, queue).enqueue(FUNCTION_NAME, words, **how).id)
 
 
 def settle_in(world: World, worker: Worker) -> None:
@@ -124,7 +124,7 @@ def test_rqs_delete_of_a_queued_job_is_obeyed(rq_world: World) -> None:
 
 def test_rqs_empty_leaves_a_queue_that_works(rq_world: World) -> None:
     rq_world.fill(5)
-    queue_of(rq_world).empty()
+    queue_of(rq_world).empty()  # type: ignore[no-untyped-call]  # RQ's own
     worker = rq_world.worker()
     assert worker.claim(5) == ()
     name = rq_world.put()

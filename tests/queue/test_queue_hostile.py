@@ -65,7 +65,7 @@ def take_all_in(world: World, worker: Worker) -> None:
 def test_no_other_function_is_ever_run(world: World, tmp_path: Path, name: str) -> None:
     before = set(sys.modules)
     touched = tmp_path / "touched"
-    call = [name, None, [f"touch {touched}"], {}]
+    call: list[object] = [name, None, [f"touch {touched}"], {}]
     plant(world, "bad", zlib.compress(json.dumps(call).encode()), success_callback_name="os.abort")
     worker = world.worker()
     take_all_in(world, worker)

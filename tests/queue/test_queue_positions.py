@@ -6,6 +6,7 @@ from queue_world import DEFAULT, World
 from rq import Queue
 
 from imagequeue.config.job import FUNCTION_NAME
+from imagequeue.queue.claims import Claim
 
 STEPS = st.lists(
     st.tuples(
@@ -31,7 +32,7 @@ class Script:
         self.world = world
         self.queue = Queue(DEFAULT, connection=world.raw, serializer="json")
         self.worker = world.worker()
-        self.claims = {}
+        self.claims: dict[str, Claim] = {}
         self.alive: set[str] = set()
 
     def step(self, what: str, number: int) -> None:
