@@ -78,6 +78,7 @@ def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 def test_sqlite_makes_every_commit_durable(sqlite_template: Path) -> None:
     committer = _opened_committer(parse_url(f"sqlite:///{sqlite_template}"), SystemClock())
+    committer._connect()
     assert committer._connection is not None
     connection = committer._connection.driver_connection
     assert isinstance(connection, sqlite3.Connection)
@@ -165,6 +166,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(
     sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committer = _opened_committer(parse_url(f"sqlite:///{sqlite_template}"), ManualClock())
+    committer._connect()
     connection = committer._connection
     assert connection is not None
     transaction: Transaction = LostReply(connection.driver_connection, committer._statements)  # type: ignore[arg-type]  # it is SQLite's

@@ -53,7 +53,7 @@ class HeadColumns(TypedDict):
 
 
 class Committer:
-    """The one writing connection of a process; used by one thread. `open` first."""
+    """The one writing connection of a process, used by one thread; it is opened by the first commit."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -63,18 +63,6 @@ class Committer:
         self._transaction: Transaction | None = None
         self._position = Position(batches=0, head=Head(writer_id=0))
         self._numbers = count(1)
-
-    def open(self) -> None:
-        """Register this process as a new writer, with a chain of its own."""
-        row = {
-            "host": socket.gethostname(),
-            "process_id": os.getpid(),
-            "started_at_us": microseconds(self._clock.now()),
-        }
-        with self._engine.begin() as connection:
-            writer_id = connection.execute(insert(writer).values(row).returning(writer.c.id)).scalar_one()
-        self._position = Position(batches=0, head=Head(writer_id=writer_id))
-        self._connect()
 
     def close(self) -> None:
         """Give the connection up."""
@@ -149,14 +137,25 @@ class Committer:
         return self._position.batches == before.batches + 1
 
     def _connect(self) -> None:
+        writer_id = self._position.head.writer_id or self._register()
         self._connection = self._engine.raw_connection()
         self._transaction = transaction_on(self._connection.driver_connection, self._statements)
-        writer_id = self._position.head.writer_id
         found = cast("list[HeadColumns]", self._transaction.rows(self._statements.head, {"of": writer_id}))
         if not found:
             raise LedgerBreach(f"ledger: writer {writer_id} is gone from the database; was it restored from a copy?")
         head = Head(writer_id=writer_id, seq=found[0]["head_seq"], hash=found[0]["head_hash"])
         self._position = Position(batches=found[0]["batches"], head=head)
+
+    def _register(self) -> int:
+        """Return the number of a new writer, with a chain of its own."""
+        row = {
+            "host": socket.gethostname(),
+            "process_id": os.getpid(),
+            "started_at_us": microseconds(self._clock.now()),
+        }
+        with self._engine.begin() as connection:
+            writer_id: int = connection.execute(insert(writer).values(row).returning(writer.c.id)).scalar_one()
+        return writer_id
 
     def _disconnect(self) -> None:
         connection, self._connection, self._transaction = self._connection, None, None

@@ -32,7 +32,9 @@ from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
-from imagequeue.ledger.reads import attempts_of_jobs, outcomes_of_jobs
+from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, booked_models, outcomes_of_jobs
+from imagequeue.ledger.reconcile import BilledModel, ModelReconciliation
+from imagequeue.ledger.reconcile import reconcile as compare
 from imagequeue.ledger.summary import Summary, summarize
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
@@ -178,6 +180,14 @@ class Ledger:
         wanted = list(job_ids)
         return await self.read(lambda connection: attempts_of_jobs(connection, wanted))
 
+    async def in_doubt(self, count: int = 100) -> tuple[AttemptRow, ...]:
+        """Return the oldest attempts in doubt, which wait for `reconcile` or a person."""
+        return await self.read(lambda connection: attempts_in_doubt(connection, count))
+
+    async def reconcile(self, org: str, day: str, billed: Mapping[str, BilledModel]) -> tuple[ModelReconciliation, ...]:
+        """Return our books of an organization's UTC day beside the provider's bill; changes nothing."""
+        return compare(await self.read(lambda connection: booked_models(connection, org, day)), billed)
+
     async def summary(
         self, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
     ) -> Summary:
@@ -217,11 +227,9 @@ def _opened_committer(url: URL, clock: Clock) -> Committer:
     try:
         with engine.begin() as connection:
             migrate(connection)
-        committer = Committer(engine, clock)
-        committer.open()
     except SQLAlchemyError as error:
         raise LedgerUnavailable(f"ledger {url.render_as_string()}: {one_line(error)}") from error
-    return committer
+    return Committer(engine, clock)
 
 
 def _check_amount(field: str, amount_nano: int) -> None:

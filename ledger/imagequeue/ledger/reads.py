@@ -1,14 +1,16 @@
-"""Looking up jobs: their outcomes and attempts."""
+"""Looking up single jobs, attempts and days."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, select
 
 from imagequeue.ledger.api import AttemptRow, Outcome
+from imagequeue.ledger.reconcile import BookedModel, DoubtedAttempt
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, attempt_of, outcome_of
-from imagequeue.ledger.schema import attempt, outcome
+from imagequeue.ledger.schema import attempt, outcome, rollup
+from imagequeue.ledger.sums import attempt_sums, grouped
 
 JOBS_PER_QUERY_MAX: Final = 500  # well below SQLite's and PostgreSQL's limits on parameters
 
@@ -35,3 +37,39 @@ def attempts_of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str
 
 def _in_pieces(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (job_ids[at : at + JOBS_PER_QUERY_MAX] for at in range(0, len(job_ids), JOBS_PER_QUERY_MAX))
+
+
+def attempts_in_doubt(connection: Connection, count: int) -> tuple[AttemptRow, ...]:
+    """Return the oldest attempts in doubt."""
+    query = select(attempt).where(attempt.c.state == "in_doubt").order_by(attempt.c.held_at_us).limit(count)
+    rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
+    return tuple(attempt_of(row) for row in rows)
+
+
+def booked_models(connection: Connection, org: str, day: str) -> dict[str, BookedModel]:
+    """Return what the books say of an organization's UTC day, by model."""
+    whose = and_(attempt.c.org == org, attempt.c.day == day)
+    sums = grouped(connection, [attempt.c.model], attempt_sums(), whose)
+    doubts: dict[str, list[DoubtedAttempt]] = defaultdict(list)
+    doubted = select(attempt.c.model, attempt.c.id, attempt.c.upper_bound_nano).order_by(attempt.c.id)
+    for model, attempt_id, bound_nano in connection.execute(doubted.where(whose, attempt.c.state == "in_doubt")):
+        doubts[model].append(DoubtedAttempt(attempt_id=attempt_id, bound_nano=bound_nano))
+    corrected = _corrected(connection, org, day)
+    found = {str(model): amounts for (model,), amounts in sums.items()}
+    return {
+        model: BookedModel(
+            spent_nano=found.get(model, {}).get("settled_nano", 0),
+            corrected_nano=corrected.get(model, 0),
+            images=found.get(model, {}).get("images", 0),
+            calls=found.get(model, {}).get("settled", 0) + found.get(model, {}).get("reconciled", 0),
+            held=found.get(model, {}).get("held", 0),
+            doubts=tuple(doubts.get(model, ())),
+        )
+        for model in {*found, *corrected}
+    }
+
+
+def _corrected(connection: Connection, org: str, day: str) -> dict[str, int]:
+    whose = and_(rollup.c.org == org, rollup.c.day == day, rollup.c.corrected_nano != 0)
+    rows = grouped(connection, [rollup.c.model], {"corrected": func.sum(rollup.c.corrected_nano)}, whose)
+    return {str(model): amounts["corrected"] for (model,), amounts in rows.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Final
 
-from sqlalchemy import JSON, ColumnElement, Connection, Table, and_, func, literal, true
+from sqlalchemy import JSON, ColumnElement, Connection, Table, and_, func, literal, select, true
 from sqlalchemy import cast as sql_cast
 
 from imagequeue.config.errors import JobRefused
@@ -170,7 +170,8 @@ def _key(connection: Connection, table: Table, name: str) -> ColumnElement[str |
         return literal(None)
     tag = name.removeprefix(TAG)
     if connection.dialect.name == "sqlite":
-        return func.json_extract(table.c.tags, f'$."{tag}"')
+        pairs = func.json_each(table.c.tags).table_valued("key", "value")
+        return select(pairs.c.value).where(pairs.c.key == tag).correlate(table).scalar_subquery()
     return func.json_extract_path_text(sql_cast(table.c.tags, JSON), tag)
 
 

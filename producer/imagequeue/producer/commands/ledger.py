@@ -1,0 +1,181 @@
+"""The commands `ledger summary|export|audit|reconcile|resolve`: what was spent, its proof, and its corrections."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
+
+if TYPE_CHECKING:
+    from imagequeue.ledger.ledger import Ledger
+
+Answer = TypeVar("Answer")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Since = Annotated[str | None, typer.Option(help="From this day or moment on (UTC), e.g. 2026-11-22.")]
+Until = Annotated[str | None, typer.Option(help="Before this day or moment (UTC).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    ledger = typer.Typer(no_args_is_help=True, help="What was spent, its proof, and its corrections.")
+    ledger.command("summary")(summary)
+    ledger.command("export")(export)
+    ledger.command("audit")(audit)
+    ledger.command("reconcile")(reconcile)
+    ledger.command("resolve")(resolve)
+    app.add_typer(ledger, name="ledger")
+
+
+def summary(
+    group_by: Annotated[
+        str, typer.Option(help="model, org, tenant, priority, day, intent, tag:KEY; several with commas.")
+    ] = "",
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
+) -> None:
+    """Show what was settled, is held, in doubt or voided, what the cache saved, and the cost of an image."""
+    from imagequeue.producer.commands.ledger_view import print_summary
+    from imagequeue.producer.commands.output import print_json
+
+    names = [name.strip() for name in group_by.split(",") if name.strip()]
+    after, before = _moment("since", since), _moment("until", until)
+    found = run(lambda ledger: ledger.summary(names, after, before))
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print_summary(found, names)
+
+
+def export(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here, not to the terminal.")] = None,
+    kind: Annotated[str, typer.Option("--format", help="csv or jsonl.")] = "csv",
+    entries: Annotated[bool, typer.Option("--entries", help="The double entries instead of the attempts.")] = False,  # noqa: FBT002 - typer makes an option of it
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """Write every attempt, or every double entry, as CSV or JSON lines."""
+    from imagequeue.producer.commands.ledger_export import FORMATS, export_to
+
+    if kind not in FORMATS:
+        raise JobRefused("format", f"one of {', '.join(FORMATS)}")
+    after, before = _moment("since", since), _moment("until", until)
+    rows = run(lambda ledger: ledger.read(export_to(output, kind, entries=entries, since=after, until=before)))
+    if output is not None:
+        typer.echo(f"{rows} rows in {output}", err=True)
+
+
+def audit(
+    as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
+) -> None:
+    """Prove that the books are right, or name the first breach and exit 1."""
+    from imagequeue.producer.commands.ledger_view import print_audit
+    from imagequeue.producer.commands.output import print_json
+
+    report = run(lambda ledger: ledger.audit())
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print_audit(report)
+    report.raise_for_breach()
+
+
+def reconcile(
+    org: Annotated[str, typer.Option(help="The organization; it needs an admin_key.")],
+    day: Annotated[str, typer.Option(help="The UTC day, e.g. 2026-11-22; a day that is over.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, and book nothing.")] = False,  # noqa: FBT002 - typer makes an option of it
+    correct: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Book the unexplained rest too, for this reason.")
+    ] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
+) -> None:
+    """Compare a day with the provider's bill, resolve what was in doubt, and show the unexplained rest."""
+    from imagequeue.config.settings import load_settings
+    from imagequeue.producer.commands.ledger_bill import fetch_bill
+    from imagequeue.producer.commands.ledger_reconcile import book
+    from imagequeue.producer.commands.ledger_view import print_reconciliation
+    from imagequeue.producer.commands.output import print_json
+
+    chosen = next((one for one in load_settings().orgs if one.name == org), None)
+    if chosen is None:
+        raise NotFound(f"org: {org} is not configured")
+    over = _past_day(day)
+
+    async def work(ledger: "Ledger") -> dict[str, object]:
+        found = await ledger.reconcile(org, over, await fetch_bill(chosen, over))
+        booked = [] if dry_run else await book(ledger, org, over, found, correct)
+        return {"org": org, "day": over, "models": [one.as_json() for one in found], "booked": booked}
+
+    report = run(work)
+    if as_json:
+        print_json(report)
+    else:
+        print_reconciliation(report)
+
+
+def resolve(
+    attempt: Annotated[int | None, typer.Argument(help="The attempt; without it, those in doubt are listed.")] = None,
+    billed_usd: Annotated[str | None, typer.Option(help="It was billed at this amount of dollars.")] = None,
+    billed: Annotated[bool, typer.Option("--billed", help="It was billed at the whole amount that is held.")] = False,  # noqa: FBT002 - typer makes an option of it
+    not_billed: Annotated[bool, typer.Option("--not-billed", help="It was not billed.")] = False,  # noqa: FBT002 - typer makes an option of it
+    reason: Annotated[str, typer.Option(help="How you know; kept with the attempt.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who decides; the user of this session unless given.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
+) -> None:
+    """Decide an attempt that was sent and never answered, or list those that wait for a decision."""
+    from imagequeue.producer.commands.ledger_reconcile import decide
+    from imagequeue.producer.commands.ledger_view import print_in_doubt
+    from imagequeue.producer.commands.output import print_json
+
+    if attempt is not None:
+        run(decide(attempt, billed_usd, billed=billed, not_billed=not_billed, reason=reason, by=by))
+        typer.echo(f"attempt {attempt} is reconciled", err=True)
+        return
+    waiting = run(lambda ledger: ledger.in_doubt())
+    if as_json:
+        print_json(waiting)
+    else:
+        print_in_doubt(waiting)
+
+
+def run(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
+    """Return what `work` answers on the configured ledger."""
+    return asyncio.run(_with_ledger(work))
+
+
+async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
+    from imagequeue.config.settings import load_settings
+    from imagequeue.ledger.ledger import Ledger
+
+    settings = load_settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    try:
+        return await work(ledger)
+    finally:
+        await ledger.aclose()
+
+
+def _moment(field: str, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise JobRefused(field, "a day such as 2026-11-22 or a moment such as 2026-11-22T12:00:00Z") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _past_day(value: str) -> str:
+    try:
+        day = date.fromisoformat(value)
+    except ValueError as error:
+        raise JobRefused("day", "a UTC day such as 2026-11-22") from error
+    if day >= datetime.now(UTC).date():
+        raise ImageQueueError(f"day: {day} is not over in UTC; the bill of a day is out after it")
+    return day.isoformat()

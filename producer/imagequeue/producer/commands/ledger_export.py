@@ -1,0 +1,67 @@
+"""Writes exported rows as CSV or JSON lines."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Final, TextIO
+
+from sqlalchemy import Connection
+
+from imagequeue.config.errors import ImageQueueError
+from imagequeue.ledger.export import FlatRow, export_attempts, export_entries
+
+FORMATS: Final = ("csv", "jsonl")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+
+
+def export_to(
+    output: Path | None, kind: str, *, entries: bool, since: datetime | None, until: datetime | None
+) -> Callable[[Connection], int]:
+    """Return the report that writes the rows and returns how many there were."""
+
+    def report(connection: Connection) -> int:
+        rows = (export_entries if entries else export_attempts)(connection, since, until)
+        with _opened(output) as file:
+            return _write_csv(file, rows) if kind == "csv" else _write_lines(file, rows)
+
+    return report
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise ImageQueueError(f"output: cannot write {output}: {error.strerror}") from error
+
+
+def _write_lines(file: TextIO, rows: Iterator[FlatRow]) -> int:
+    return sum(file.write(json.dumps(dict(row), ensure_ascii=False) + "\n") > 0 for row in rows)
+
+
+def _write_csv(file: TextIO, rows: Iterator[FlatRow]) -> int:
+    first = next(rows, None)
+    if first is None:
+        return 0
+    writer = csv.DictWriter(file, list(first))
+    writer.writeheader()
+    cells = ({name: _cell(value) for name, value in row.items()} for row in chain([first], rows))
+    return sum(writer.writerow(row) > 0 for row in cells)
+
+
+def _cell(value: object) -> object:
+    """Return the value, text that looks like a formula with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) and not _is_amount(value) else value
+
+
+def _is_amount(text: str) -> bool:
+    return text.removeprefix("-").replace(".", "", 1).isdecimal()

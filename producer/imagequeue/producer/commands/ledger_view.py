@@ -1,0 +1,102 @@
+"""The ledger's reports as tables for people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from imagequeue.producer.commands.output import print_line, print_table
+from imagequeue.producer.commands.words import dollars, figure, moment
+
+if TYPE_CHECKING:
+    from imagequeue.ledger.api import AttemptRow
+    from imagequeue.ledger.audit import AuditReport
+    from imagequeue.ledger.summary import Figures, Summary
+
+FIGURES = (
+    "settled",
+    "held",
+    "in doubt",
+    "voided",
+    "corrected",
+    "images",
+    "kept",
+    "$/image",
+    "$/kept",
+    "cache hits",
+    "saved",
+)
+
+
+def print_summary(summary: "Summary", group_by: Sequence[str]) -> None:
+    """Print one line for each group, and one for all."""
+    rows = [[*(value or "-" for value in group.key.values()), *_figures(group.figures)] for group in summary.groups]
+    total = ["total", *[""] * (len(group_by) - 1)] if group_by else []
+    rows.append([*total, *_figures(summary.total)])
+    print_table((*group_by, *FIGURES), rows, right=FIGURES)
+    if summary.total.over_bound:
+        over = dollars(summary.total.over_bound_nano)
+        print_line(f"{summary.total.over_bound} attempts cost more than was held for them, ${over} in all")
+
+
+def _figures(of: "Figures") -> list[str]:
+    shown = of.as_json()
+    return [
+        *map(dollars, (of.settled_nano, of.held_nano, of.in_doubt_nano, of.voided_nano, of.corrected_nano)),
+        figure(of.images),
+        figure(of.kept_images),
+        str(shown["usd_per_image"] or "-"),
+        str(shown["usd_per_kept_image"] or "-"),
+        figure(of.cache_hits),
+        dollars(of.saved_nano),
+    ]
+
+
+def print_audit(report: "AuditReport") -> None:
+    """Print every check, what deserves a look, and the heads of the chains."""
+    rows = [(check.mark, check.states, figure(check.checked), check.breach or "holds") for check in report.checks]
+    print_table(("check", "states", "checked", "result"), rows, right=("checked",))
+    for note in report.notes:
+        print_line(f"note: {note}")
+    for head in report.heads:
+        print_line(f"writer {head.writer_id}: {head.seq} entries, chain ends with {head.hash or '-'}")
+
+
+def print_reconciliation(report: Mapping[str, object]) -> None:
+    """Print both sides of a day by model, and what was booked."""
+    models = cast("Sequence[Mapping[str, object]]", report["models"])
+    columns = (
+        "model",
+        "booked_usd",
+        "corrected_usd",
+        "billed_usd",
+        "booked_calls",
+        "billed_calls",
+        "in_doubt",
+        "found_billed",
+        "found_not_billed",
+        "unexplained_usd",
+    )
+    rows = [["-" if one[name] is None else str(one[name]) for name in columns] for one in models]
+    print_table([name.replace("_", " ") for name in columns], rows, title=f"{report['org']}, {report['day']} (UTC)")
+    for booked in cast("Iterable[Mapping[str, object]]", report["booked"]):
+        print_line("booked: " + ", ".join(f"{name} {value}" for name, value in booked.items()))
+
+
+def print_in_doubt(waiting: "Sequence[AttemptRow]") -> None:
+    """Print the attempts that wait for a decision, oldest first."""
+    rows = [
+        (
+            str(one.attempt_id),
+            one.job_id,
+            str(one.n),
+            one.org,
+            one.model,
+            dollars(one.upper_bound_nano),
+            moment(one.held_at),
+            one.request_id or one.client_request_id or "-",
+            one.error_code or one.reason or "-",
+        )
+        for one in waiting
+    ]
+    print_table(
+        ("attempt", "job", "n", "org", "model", "held $", "since", "request", "why"), rows, right=("n", "held $")
+    )
