@@ -1,0 +1,1 @@
+"""The demonstration: everything on this machine against the simulated provider, and an account at the end."""
