@@ -192,12 +192,15 @@ class Claims:
         return int(await self._scripts.run("retire", [self.worker, ttl_seconds, *queues]))
 
 
-async def reap(scripts: Scripts, *, ttl_seconds: int) -> int:
-    """Return the claims of workers whose lease ran out to their queues; gives their number."""
+async def reap(scripts: Scripts, *, ttl_seconds: int, worker: str = "") -> int:
+    """Return the claims of workers whose lease ran out to their queues; gives their number.
+
+    `worker` is the one that reaps: it does so only while its own lease holds.
+    """
     total = 0
     more = True
     while more:
-        returned, _, again = await scripts.run("reap", [REAP_BATCH_MAX, ttl_seconds])
+        returned, _, again = await scripts.run("reap", [REAP_BATCH_MAX, ttl_seconds, worker])
         total += int(returned)
         more = bool(again) and bool(returned)
     return total

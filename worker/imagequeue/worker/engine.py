@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from redis.exceptions import RedisError
 
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.queue.claims import Claim, ClaimAnswer, Claims, WorkerGone
@@ -125,13 +126,20 @@ class Engine:
             await self._until_landed()
             return False
         try:
-            answer = await self._claim(min(room, CLAIM_BATCH_MAX))
+            return await self._pull(min(room, CLAIM_BATCH_MAX))
         except QueueUnavailable as error:
             self._unsure = True
             self._health.fails("queue", str(error))
-            return False
+        except RedisError as error:
+            log.exception("the server refused a step")
+            self._unsure = True
+            self._health.fails("queue", str(error))
+        return False
+
+    async def _pull(self, most: int) -> bool:
+        answer = await self._claim(most)
         taken_in = [await self._take_in(queue) for queue in answer.foreign]
-        if len(answer.claims) >= min(room, CLAIM_BATCH_MAX) or any(taken_in):
+        if len(answer.claims) >= most or any(taken_in):
             return False
         if self._limits.burst and await self._is_over(answer):
             return True

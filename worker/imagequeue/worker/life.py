@@ -29,7 +29,7 @@ from imagequeue.config.errors import JobRefused, LedgerUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.api import AlreadyDone, CapReached, Held, ImageRecord, JobFailure, Outcome
+from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldResult, ImageRecord, JobFailure, Outcome
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.claims import Claim, Claims
 from imagequeue.queue.payload import decode
@@ -133,8 +133,12 @@ class JobLife:
             on=parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
         )  # fmt: skip
         crashpoint("hold.before")
+        hold = asyncio.ensure_future(parts.ledger.hold(request))
         try:
-            held = await parts.ledger.hold(request)
+            held = await asyncio.shield(hold)
+        except asyncio.CancelledError:
+            await self._undo(work, hold)
+            raise
         except LedgerUnavailable as error:
             parts.health.fails("ledger", str(error))
             await parts.returns.back(
@@ -151,6 +155,14 @@ class JobLife:
                 await parts.returns.capped(work.claims, work.claim, work.job, work.pool, held)
             case Held():
                 await self._held(work, held)
+
+    async def _undo(self, work: Work, hold: asyncio.Future[HoldResult]) -> None:
+        """The worker stops while the hold is on its way: it was never sent, so it is given back."""
+        held = await hold
+        if isinstance(held, Held):
+            ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
+            await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
+        await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
 
     async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
         await self._parts.returns.ended_before(work.claims, work.claim, outcome)
@@ -181,7 +193,12 @@ class JobLife:
             await self._parts.returns.stopped(work.claims, work.claim, work.job)
             raise
         crashpoint("call.after")
-        await self._answered(work, held, result, judge(result))
+        landing = asyncio.ensure_future(self._answered(work, held, result, judge(result)))
+        try:
+            await asyncio.shield(landing)
+        except asyncio.CancelledError:
+            await landing  # an answer that was paid for is stored and booked; the drain gives it some more seconds
+            raise
 
     async def _answered(self, work: Work, held: Held, result: Result, verdict: Verdict) -> None:
         if isinstance(verdict, Images) and isinstance(result, Answer):

@@ -142,6 +142,7 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         clock=SystemClock(),
         ttl_seconds=settings.result_ttl_seconds,
         pings=(("ledger", opened.ledger.ping), ("store", opened.store.ping), ("queue", _ping(opened.redis))),
+        worker=lambda: identity.claims.worker,
         wake=engine.wake,
         hint=engine.hint,
         tick=lambda: _tick(identity, board, engine, health),

@@ -34,6 +34,7 @@ class Upkeep:
         clock: Clock,
         ttl_seconds: int,
         pings: Sequence[tuple[str, Callable[[], Awaitable[None]]]],
+        worker: Callable[[], str],
         wake: Callable[[], None],
         hint: Callable[[], None],
         tick: Callable[[], None],
@@ -44,6 +45,7 @@ class Upkeep:
         self._clock = clock
         self._ttl_seconds = ttl_seconds
         self._pings = dict(pings)
+        self._worker = worker
         self._wake = wake
         self._hint = hint
         self._tick = tick
@@ -71,7 +73,7 @@ class Upkeep:
             await asyncio.sleep(pause_seconds * (0.75 + random.random() / 2))  # noqa: S311 - spread, not a secret
 
     async def _reap(self) -> None:
-        returned = await reap(self._scripts, ttl_seconds=self._ttl_seconds)
+        returned = await reap(self._scripts, ttl_seconds=self._ttl_seconds, worker=self._worker())
         if returned:
             log.warning("took over the jobs of a dead worker", jobs=returned)
         next_due_us = await promote(self._scripts, self._board.queues)

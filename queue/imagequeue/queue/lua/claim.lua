@@ -122,10 +122,8 @@ local function pick(pool, state, priority)
   local queues = pool[priority] or {}
   for step = 1, #queues do
     local q = queues[(state.round + step) % #queues + 1]
-    if queued(q) > 0 then
-      local id, tenant = next_in_line(q)
-      if id then return q, id, tenant end
-    end
+    local id, tenant = next_in_line(q)
+    if id then return q, id, tenant end
   end
   return nil
 end
@@ -184,7 +182,7 @@ local function serve(pool, state)
 end
 
 for _, q in ipairs(plan.unserved or {}) do
-  while #given < most and queued(q) > 0 do
+  while #given < most do
     local id, tenant = next_in_line(q)
     if not id then break end
     give(q, id, tenant, '', special(id) or 'unserved', 0)

@@ -26,6 +26,9 @@ if act == 'refused' then
     'factor_at', whole(now), 'since_resume', '0', 'refused_at', whole(now), 'probe_until', '0')
   redis.call('HINCRBY', pool, 'refused', 1)
 elseif act == 'suspend' then
+  local before = redis.call('HMGET', pool, 'suspended', 'suspended_until')
+  local for_good = before[1] and before[1] ~= '' and (before[2] or '0') == '0'
+  if for_good and ARGV[6] ~= '0' then return {whole(paused_until), string.format('%.6f', factor)} end
   redis.call('HSET', pool, 'suspended', ARGV[5], 'suspended_at', whole(now),
     'suspended_until', ARGV[6] == '0' and '0' or whole(now + tonumber(ARGV[6])))
 elseif act == 'resume' then

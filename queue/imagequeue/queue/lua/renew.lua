@@ -6,7 +6,14 @@
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 drain_under_oom()
-if redis.call('ZREM', WORKERS, worker) == 0 then return {0} end
+local lapsed = redis.call('ZSCORE', WORKERS, worker)
+if not lapsed then return {0} end
+if tonumber(lapsed) < now then
+  -- Late, and nobody took the claims: the server was away, or this worker was. If it was the server, the others are late
+  -- too and get half a lease to say that they live.
+  redis.call('SET', OWN .. ':grace', whole(now + lease / 2), 'PX', math.ceil(lease / 1000))
+end
+redis.call('ZREM', WORKERS, worker)
 redis.call('ZADD', WORKERS, whole(now + lease), worker)
 local key = RQ .. ':worker:' .. worker
 redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', ARGV[5], 'iq_note', ARGV[7])
