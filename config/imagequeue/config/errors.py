@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - the names say what happened; a suffix on each would say less
 """Every error of ours, in one tree. Catch by layer, translate at the boundary, keep the cause.
 
 ImageQueueError
