@@ -1,0 +1,116 @@
+"""Any number of jobs in one request: JSON lines, read, checked and queued in chunks, so memory stays small."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic_core import from_json
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imagequeue.config.errors import IdempotencyConflict, JobRefused
+from imagequeue.config.job import JOB_BYTES_MAX
+from imagequeue.producer.door.bodies import BULK_BYTES_MAX, counted
+from imagequeue.producer.door.parts import Asked
+from imagequeue.producer.door.problems import NO_RETRY, Problem
+from imagequeue.producer.door.queries import check_known
+from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.submitting import entry_of, submit
+from imagequeue.queue.entries import BATCH_MAX, Entry
+
+CHUNK_JOBS: Final = BATCH_MAX
+"""Jobs that are checked together and queued in one step of the server: all of them or none."""
+
+
+def bulk_routes() -> list[Route]:
+    """Return the route of many jobs."""
+    return [route("/v1/jobs/bulk", "POST", create_bulk, scope="submit")]
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """How far a request has come. `lines` counts empty ones too; `next_line` is where another request may go on."""
+
+    lines: int = 0
+    jobs: int = 0
+    created: int = 0
+    chunks: int = 0
+    next_line: int = 1
+
+    def as_json(self) -> dict[str, object]:
+        """Return the report."""
+        return {"jobs": self.jobs, "created": self.created, "chunks": self.chunks, "next_line": self.next_line}
+
+
+async def create_bulk(asked: Asked) -> Response:
+    """Queue the jobs of a JSON lines body; 202 with how many.
+
+    A line that is wrong stops the request: its chunk is not queued, the chunks before it are, and the error says
+    the line and where to go on.
+    """
+    check_known(asked.request.query_params, ())
+    tally = Tally()
+    chunk: list[Entry] = []
+    try:
+        async for line in _lines(asked):
+            tally.lines += 1
+            if line.strip():
+                chunk.append(_entry(asked, line, tally.lines))
+            if len(chunk) >= CHUNK_JOBS:
+                await _queue(asked, chunk, tally)
+        await _queue(asked, chunk, tally)
+    except (JobRefused, IdempotencyConflict, Problem) as error:
+        raise _stopped(error, tally) from error
+    return JSONResponse(tally.as_json(), 202)
+
+
+async def _lines(asked: Asked) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in counted(asked.request, BULK_BYTES_MAX):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
+        if len(rest) > JOB_BYTES_MAX:
+            break  # it is checked, and refused, as the line that it is
+    if rest:
+        yield rest
+
+
+def _entry(asked: Asked, line: bytes, number: int) -> Entry:
+    if len(line) > JOB_BYTES_MAX:
+        raise JobRefused(f"line {number}: job", f"at most {JOB_BYTES_MAX} bytes of JSON")
+    try:
+        return entry_of(asked.door, asked.caller, from_json(line, allow_inf_nan=False))
+    except JobRefused as error:
+        raise JobRefused(f"line {number}: {error.field}", error.message) from error
+    except ValueError as error:
+        raise JobRefused(f"line {number}: job", f"valid JSON is needed: {error}") from error
+
+
+async def _queue(asked: Asked, chunk: list[Entry], tally: Tally) -> None:
+    if chunk:
+        asked.door.access.charge(asked.caller, len(chunk))
+        handles = await submit(asked.door, asked.caller, chunk)
+        tally.jobs += len(handles)
+        tally.created += sum(handle.created for handle in handles)
+        tally.chunks += 1
+    tally.next_line = tally.lines + 1
+    chunk.clear()
+
+
+def _stopped(error: JobRefused | IdempotencyConflict | Problem, tally: Tally) -> Problem:
+    """The same refusal, with what was queued before it."""
+    queued = f"{tally.jobs} jobs of the lines before {tally.next_line} are queued, none from there on"
+    if isinstance(error, Problem):
+        return Problem(
+            error.status,
+            f"{error}; {queued}",
+            code=error.code,
+            kind=error.kind,
+            param=error.param,
+            headers=error.headers,
+            more=tally.as_json(),
+        )
+    status, code = (409, "idempotency_conflict") if isinstance(error, IdempotencyConflict) else (400, "invalid_value")
+    param = error.field if isinstance(error, JobRefused) else "idempotency_key"
+    return Problem(status, f"{error}; {queued}", code=code, param=param, headers=NO_RETRY, more=tally.as_json())

@@ -1,0 +1,260 @@
+"""The description of the API in OpenAPI 3.1, built from the job itself and the shapes of the answers. Pure."""
+
+import functools
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+from imagequeue.config.job import Job
+from imagequeue.producer.door import schemas
+from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
+from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
+from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
+from imagequeue.queue.listing import PAGE_MAX
+
+JSON: Final = "application/json"
+JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
+WHAT_ERRORS_MEAN: Final[Mapping[int, str]] = {
+    400: "A field is wrong; `param` names it and the message says what is accepted.",
+    401: "A key is needed, or this one opens nothing.",
+    403: "It belongs to another tenant, or the key lacks the scope.",
+    404: "There is none.",
+    408: "The job's deadline passed before it was started.",
+    409: "The idempotency key came with another body, or the job is in no state for this.",
+    413: "The body is too large.",
+    429: "Too many requests, or no budget, or too long a line; `Retry-After` says when.",
+    500: "A fault, here or at the provider.",
+    503: "A part behind the door cannot be reached; nothing was lost. `Retry-After` says when.",
+    504: "The job still runs; ask for it by its id.",
+}
+PROTECTED: Final = (400, 401, 403, 429, 500, 503)
+"""What every operation that needs a key may answer."""
+
+
+@functools.cache
+def describe() -> dict[str, Any]:
+    """Return the description, ready for JSON."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "imagequeue",
+            "version": version("imagequeue"),
+            "description": "A paced, metered queue in front of a paid image API.",
+        },
+        "security": [{"key": []}],
+        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **_health()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "iq_..."}},
+        },
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    job = Job.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {
+        "Job": {**job, "additionalProperties": False, "examples": [JOB_EXAMPLE]},
+        "JobView": schemas.VIEW,
+        "Image": schemas.IMAGE,
+        "Attempt": schemas.ATTEMPT,
+        "Created": schemas.CREATED,
+        "Acted": schemas.ACTED,
+        "Error": schemas.ERROR,
+    }
+
+
+def _jobs() -> dict[str, Any]:
+    many = {**items(ref("Job")), "minItems": 1, "maxItems": JOBS_PER_REQUEST_MAX}
+    created = {"anyOf": [ref("Created"), obj({"jobs": items(ref("Created"))})]}
+    page = obj({"jobs": items(ref("JobView")), "next": maybe(schemas.TEXT)})
+    lines = {"content": {"application/x-ndjson": {"schema": schemas.TEXT}}, "required": True}
+    key = _header("Idempotency-Key", "The same key and body again is the same job.", {"maxLength": 255})
+    return {
+        "/v1/jobs": {
+            "post": _operation(
+                "createJobs",
+                "Queue one job or a list of them",
+                202,
+                created,
+                body=_body({"anyOf": [ref("Job"), many]}, JOB_EXAMPLE),
+                parameters=[key],
+                errors=(409, 413),
+            ),
+            "get": _operation("listJobs", "List jobs", 200, page, parameters=_filters()),
+        },
+        "/v1/jobs/bulk": {
+            "post": _operation(
+                "createBulk",
+                "Queue any number of jobs, one JSON object a line",
+                202,
+                schemas.TALLY,
+                body=lines,
+                errors=(409, 413),
+            )
+        },
+    }
+
+
+def _one_job() -> dict[str, Any]:
+    job = [_in_path("id", "^[A-Za-z0-9_-]{1,64}$")]
+    wait = _in_query("wait", {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX})
+    acted = ref("Acted")
+    retried, kept = _body(schemas.RETRY, {"priority": "high"}), _body(schemas.KEEP, {"images": [schemas.SHA256]})
+    retried["required"] = kept["required"] = False
+    path = "/v1/jobs/{id}"
+    show = _operation(
+        "showJob", "Show a job, once it has ended or the wait is over", 200, ref("JobView"), parameters=[*job, wait]
+    )
+    show["responses"] |= _errors((404,))
+    stream = _operation(
+        "jobEvents", "Follow a job by server-sent events", 200, schemas.TEXT, media="text/event-stream", parameters=job
+    )
+    stream["responses"] |= _errors((404,))
+    return {
+        path: {"get": show},
+        f"{path}/events": {"get": stream},
+        f"{path}/cancel": {
+            "post": _operation(
+                "cancelJob", "Cancel a job unless its call was sent", 200, acted, parameters=job, errors=(404, 409)
+            )
+        },
+        f"{path}/retry": {
+            "post": _operation(
+                "retryJob",
+                "Queue a job again",
+                200,
+                acted,
+                parameters=job,
+                body=retried,
+                errors=(404, 409, 413),
+            )
+        },
+        f"{path}/keep": {
+            "post": _operation(
+                "keepJob",
+                "Note which images are used",
+                200,
+                acted,
+                parameters=job,
+                body=kept,
+                errors=(404, 413),
+            )
+        },
+    }
+
+
+def _images() -> dict[str, Any]:
+    asked = [
+        _header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
+        _header("X-ImageQueue-Tenant", "Whose job it is.", {}),
+        _header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
+    ]
+    show = _operation(
+        "showImage",
+        "An image by the SHA-256 of its bytes",
+        200,
+        {"type": "string", "contentMediaType": "image/*"},
+        media="image/*",
+        parameters=[_in_path("sha256", "^[0-9a-f]{64}$")],
+        errors=(404,),
+    )
+    show["responses"]["304"] = {"description": "The client has it."}
+    return {
+        "/v1/images/generations": {
+            "post": _operation(
+                "generate",
+                "The image API's own call: queued, waited for, answered",
+                200,
+                schemas.GENERATED,
+                body=_body(schemas.GENERATION, schemas.GENERATION["examples"][0]),
+                parameters=asked,
+                errors=(404, 408, 409, 413, 504),
+            )
+        },
+        "/v1/images/{sha256}": {"get": show},
+        "/v1/models": {"get": _operation("listModels", "Models that are served", 200, schemas.MODELS)},
+    }
+
+
+def _reports() -> dict[str, Any]:
+    group = {"type": "string", "pattern": r"^((model|org|tenant|priority|day|intent|tag:\w+)(,|$))*$"}
+    spans = [_in_query(name, {"type": "string", "format": "date"}) for name in ("since", "until")]
+    summary = _operation(
+        "ledgerSummary",
+        "What was spent, held and saved",
+        200,
+        schemas.FIGURES,
+        parameters=[_in_query("group_by", group), *spans],
+    )
+    return {
+        "/v1/status": {"get": _operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
+        "/v1/ledger/summary": {"get": summary},
+        "/metrics": {"get": _operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},
+    }
+
+
+def _health() -> dict[str, Any]:
+    alive = {"200": _answer("It lives.", schemas.HEALTH)}
+    ready = {"200": _answer("All parts can be reached.", schemas.HEALTH)}
+    ready["503"] = _answer("Some cannot.", schemas.HEALTH)
+    own = {"200": _answer("This description.", {"type": "object"})}
+    named = {"/healthz": ("alive", alive), "/readyz": ("ready", ready), "/openapi.json": ("describe", own)}
+    return {
+        path: {"get": {"operationId": name, "security": [], "responses": responses}}
+        for path, (name, responses) in named.items()
+    }
+
+
+def _filters() -> list[Schema]:
+    many = {"type": "array", "maxItems": 7, "items": schemas.STATUS}
+    tags = {"type": "array", "maxItems": 8, "items": {"type": "string", "pattern": "^[^=]+=[^=]*$"}}
+    return [
+        _in_query("status", many),
+        _in_query("tag", tags),
+        _in_query("priority", {"type": "string", "enum": ["high", "default", "low"]}),
+        *(_in_query(name, {"type": "string", "minLength": 1, "maxLength": 64}) for name in ("model", "tenant")),
+        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_MAX}),
+        _in_query("after", {"type": "string", "description": "`next` of the page before."}),
+    ]
+
+
+def _operation(
+    name: str,
+    summary: str,
+    status: int,
+    schema: Schema,
+    *,
+    media: str = JSON,
+    body: Schema | None = None,
+    parameters: list[Schema] | None = None,
+    errors: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {"operationId": name, "summary": summary, "parameters": parameters or []}
+    if body is not None:
+        operation["requestBody"] = body
+    operation["responses"] = {str(status): _answer(summary, schema, media), **_errors((*PROTECTED, *errors))}
+    return operation
+
+
+def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:
+    return {str(status): _answer(WHAT_ERRORS_MEAN[status], ref("Error")) for status in sorted(statuses)}
+
+
+def _answer(description: str, schema: Schema, media: str = JSON) -> Schema:
+    return {"description": description, "content": {media: {"schema": schema}}}
+
+
+def _body(schema: Schema, example: object) -> Schema:
+    return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
+
+
+def _in_path(name: str, pattern: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
+
+
+def _in_query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _header(name: str, description: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}

@@ -1,0 +1,67 @@
+"""Images over HTTP: immutable, under the SHA-256 of their bytes, for a key or for a signed link."""
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from imagequeue.config.errors import NotFound
+from imagequeue.producer.door.links import is_good
+from imagequeue.producer.door.parts import Asked, Door
+from imagequeue.producer.door.problems import forbidden
+from imagequeue.producer.door.queries import check_known
+from imagequeue.producer.door.serving import let_in, route
+from imagequeue.store.formats import MEDIA_TYPES, SUFFIXES, NotAnImage, inspect
+
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+CACHE: Final = "private, max-age=31536000, immutable"
+CONTENT_POLICY: Final = "default-src 'none'; sandbox"
+
+
+def image_routes() -> list[Route]:
+    """Return the route of images. It lets everybody in, since a signature may stand for a key."""
+    return [route("/v1/images/{sha256}", "GET", show_image, scope=None)]
+
+
+async def show_image(asked: Asked) -> Response:
+    """Send an image; 304 when the client has it already."""
+    sha256 = str(asked.request.path_params["sha256"])
+    check_known(asked.request.query_params, ("expires", "signature", "download"))
+    by_signature = "signature" in asked.request.query_params and "authorization" not in asked.request.headers
+    caller = None if by_signature else let_in(asked.request, asked.door.access, "read")
+    data = await asked.door.store.get(sha256) if SHA256.fullmatch(sha256) else None
+    if caller is None:
+        _check_signature(asked, sha256)
+    elif data is not None and caller.tenant is not None:
+        await _check_owner(asked.door, caller.tenant, sha256)
+    if data is None:
+        raise NotFound(f"image {sha256[:64]}: there is none of this digest")
+    return _answer(asked.request, sha256, data)
+
+
+async def _check_owner(door: Door, tenant: str, sha256: str) -> None:
+    if not await door.owners.owns(tenant, sha256):
+        raise forbidden("this image belongs to another tenant than this key")
+
+
+def _check_signature(asked: Asked, sha256: str) -> None:
+    query, secret = asked.request.query_params, asked.door.access.link_secret
+    expires, signature = query.get("expires", ""), query.get("signature", "")
+    if secret is None or not is_good(sha256, expires, signature, secret, asked.door.clock.now()):
+        raise forbidden("this link is not ours or has expired; ask for the image again")
+
+
+def _answer(request: Request, sha256: str, data: bytes) -> Response:
+    tag = f'"{sha256}"'
+    headers = {"ETag": tag, "Cache-Control": CACHE, "Content-Security-Policy": CONTENT_POLICY}
+    if tag in [given.strip().removeprefix("W/") for given in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    try:
+        image_format = inspect(data).format
+    except NotAnImage as error:
+        raise NotFound(f"image {sha256}: what is stored is no image") from error
+    placed = "attachment" if "download" in request.query_params else "inline"
+    headers["Content-Disposition"] = f'{placed}; filename="{sha256}.{SUFFIXES[image_format]}"'
+    return Response(data, headers=headers, media_type=MEDIA_TYPES[image_format])

@@ -1,0 +1,180 @@
+"""Jobs over HTTP: submit, look, wait, list, cancel, retry, keep."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imagequeue.config.errors import JobRefused
+from imagequeue.config.job import PRIORITIES, Priority
+from imagequeue.producer.client import JobHandle
+from imagequeue.producer.door.bodies import read_json
+from imagequeue.producer.door.parts import Asked
+from imagequeue.producer.door.problems import CLIENT_GONE, Problem
+from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
+from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.showing import page_json, tenant_of, view_json
+from imagequeue.producer.door.submitting import entries_of, entry_of, submit
+from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
+from imagequeue.queue.acts import Acted
+from imagequeue.queue.record import check_id, read_records
+from imagequeue.queue.views import JobView, status_of
+
+JOBS_PER_REQUEST_MAX: Final = 1_000
+KEPT_IMAGES_MAX: Final = 10
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+
+
+def job_routes() -> list[Route]:
+    """Return the routes of jobs."""
+    return [
+        route("/v1/jobs", "POST", create_jobs, scope="submit"),
+        route("/v1/jobs", "GET", list_jobs, scope="read"),
+        route("/v1/jobs/{id}", "GET", show_job, scope="read"),
+        route("/v1/jobs/{id}/cancel", "POST", cancel_job, scope="submit"),
+        route("/v1/jobs/{id}/retry", "POST", retry_job, scope="submit"),
+        route("/v1/jobs/{id}/keep", "POST", keep_job, scope="submit"),
+    ]
+
+
+async def create_jobs(asked: Asked) -> Response:
+    """Queue one job or a list of them, all or none checked; 202 with their ids."""
+    check_known(asked.request.query_params, ())
+    body = await read_json(asked.request)
+    key = asked.request.headers.get(IDEMPOTENCY_KEY)
+    if isinstance(body, list):
+        return await _create_many(asked, body, key)
+    entry = entry_of(asked.door, asked.caller, _with_key(body, key))
+    handles = await submit(asked.door, asked.caller, [entry])
+    answer = (await _answers(asked, handles))[0]
+    return JSONResponse(answer, 202, {"Location": f"/v1/jobs/{handles[0].id}"})
+
+
+async def _create_many(asked: Asked, body: Sequence[object], key: str | None) -> Response:
+    if key is not None:
+        raise JobRefused("Idempotency-Key", "for a list, each job has an idempotency_key of its own")
+    if not 1 <= len(body) <= JOBS_PER_REQUEST_MAX:
+        raise JobRefused("job", f"a list of 1 to {JOBS_PER_REQUEST_MAX}; /v1/jobs/bulk takes any number")
+    entries = entries_of(asked.door, asked.caller, body)
+    asked.door.access.charge(asked.caller, len(entries))
+    handles = await submit(asked.door, asked.caller, entries)
+    return JSONResponse({"jobs": await _answers(asked, handles)}, 202)
+
+
+def _with_key(body: object, key: str | None) -> object:
+    """The header is the job's idempotency key; when the job has one too, they must be the same."""
+    if key is None or not isinstance(body, Mapping):
+        return body
+    if body.get("idempotency_key") not in (None, key):
+        raise JobRefused("idempotency_key", "the header Idempotency-Key says something else")
+    return {**body, "idempotency_key": key}
+
+
+async def _answers(asked: Asked, handles: Sequence[JobHandle]) -> list[dict[str, object]]:
+    """What became of each job; one that was there before may have gone on since."""
+    before = [handle.id for handle in handles if not handle.created]
+    records = await read_records(asked.door.scripts, before) if before else {}
+    statuses = {job_id: status_of(record) for job_id, record in records.items()}
+    return [
+        {"id": handle.id, "status": statuses.get(handle.id, "queued"), "created": handle.created} for handle in handles
+    ]
+
+
+async def show_job(asked: Asked) -> Response:
+    """Show a job; with `wait`, once it has ended or the time is over."""
+    seconds = wait_seconds(asked.request.query_params)
+    view = await own_view(asked)
+    if seconds > 0 and not view.ended:
+        await asked.request.body()
+        try:
+            await unless_gone(asked.request, wait_for_end(asked.door, view.id, seconds))
+        except ClientGone:
+            return Response(status_code=CLIENT_GONE)
+        view = await own_view(asked)
+    return JSONResponse(view_json(view, asked.base_url))
+
+
+async def own_view(asked: Asked) -> JobView:
+    """Return the job of the path; NotFound when there is none, Problem 403 when it is another tenant's."""
+    view = await asked.door.reader.view(_id(asked))
+    asked.caller.check_owns(tenant_of(view))
+    return view
+
+
+async def list_jobs(asked: Asked) -> Response:
+    """List jobs a page at a time, newest first in each state."""
+    query = asked.request.query_params
+    page = await asked.door.reader.page(job_query(query, asked.caller.tenant_of(query.get("tenant"))))
+    return JSONResponse(page_json(page, asked.base_url))
+
+
+async def cancel_job(asked: Asked) -> Response:
+    """Cancel a job unless its call has been sent."""
+    await own_view(asked)
+    return _acted(await asked.door.acts.cancel(_id(asked)))
+
+
+async def retry_job(asked: Asked) -> Response:
+    """Queue a failed, cancelled, expired or waiting job again, at another priority if one is given."""
+    fields = await _fields(asked, ("priority",))
+    priority = _priority(fields.get("priority"))
+    view = await own_view(asked)
+    taken = 0
+    if view.ended:
+        taken = await _take_again(asked, view)
+    acted = await asked.door.acts.retry(view.id, priority=priority)
+    if not acted.changed:
+        await asked.door.budgets.give_back(asked.caller, taken)
+    return _acted(acted)
+
+
+async def keep_job(asked: Asked) -> Response:
+    """Note which images of a job are used: those of `images` by SHA-256, or all."""
+    fields = await _fields(asked, ("images",))
+    await own_view(asked)
+    return _acted(await asked.door.acts.keep(_id(asked), _digests(fields.get("images"))))
+
+
+async def _take_again(asked: Asked, view: JobView) -> int:
+    """A job that goes again may cost as much again."""
+    if asked.caller.key is None or asked.caller.key.monthly_budget_nano_usd is None:
+        return 0
+    values = {name: value for name, value in view.job.items() if name != "idempotency_key"}
+    return await asked.door.budgets.take(asked.caller, [asked.door.queue.entry(values).job])
+
+
+def _id(asked: Asked) -> str:
+    return check_id(str(asked.request.path_params["id"]))
+
+
+async def _fields(asked: Asked, known: Sequence[str]) -> Mapping[str, object]:
+    """The fields of a body that may be left out."""
+    body = await read_json(asked.request, empty={})
+    if not isinstance(body, Mapping):
+        raise Problem(400, "body: an object or nothing is accepted", code="invalid_value", param="body")
+    for name in body:
+        if name not in known:
+            raise JobRefused(str(name)[:64], f"unknown field; accepted: {', '.join(known)}")
+    return body
+
+
+def _priority(value: object) -> Priority | None:
+    for name in PRIORITIES:
+        if value == name:
+            return name
+    if value is not None:
+        raise JobRefused("priority", f"accepted: {', '.join(PRIORITIES)}")
+    return None
+
+
+def _digests(value: object) -> list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > KEPT_IMAGES_MAX or not all(isinstance(item, str) for item in value):
+        raise JobRefused("images", f"a list of at most {KEPT_IMAGES_MAX} SHA-256 in hexadecimal is accepted")
+    return value
+
+
+def _acted(acted: Acted) -> Response:
+    return JSONResponse({"id": acted.id, "status": acted.status, "changed": acted.changed, "note": acted.note})

@@ -1,0 +1,160 @@
+"""The door's composition root: builds every part from the settings, serves until told to stop, takes it apart again."""
+
+import asyncio
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from imagequeue.config.catalog import load_catalog
+from imagequeue.config.clock import SystemClock
+from imagequeue.config.errors import ConfigError
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.producer.client import AsyncImageQueue
+from imagequeue.producer.door.access import Access, check_may_open, is_loopback
+from imagequeue.producer.door.announcements import Announcements
+from imagequeue.producer.door.app import build_app
+from imagequeue.producer.door.budgets import Budgets
+from imagequeue.producer.door.key_file import KeyFile
+from imagequeue.producer.door.mounts import MountContext, installed_mounts, mount_all
+from imagequeue.producer.door.origin import check_same_machine
+from imagequeue.producer.door.ownership import ImageOwners
+from imagequeue.producer.door.parts import Door
+from imagequeue.producer.door.recent import RecentStatus
+from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
+from imagequeue.queue.acts import Acts
+from imagequeue.queue.reading import JobReader
+from imagequeue.queue.status_reading import StatusReader
+from imagequeue.store.store import open_store
+
+BACKLOG: Final = 2_048
+KEEP_ALIVE_SECONDS: Final = 30
+STOP_SECONDS_MAX: Final = 10
+"""How long requests that still run when the door is told to stop may take; waits end sooner."""
+
+log = structlog.get_logger("imagequeue.door")
+
+
+def run_door(settings: Settings, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ConfigError when it may not open or the address is not to be had."""
+    check_may_open(host, KeyFile(settings.api_keys_file).book())
+    with _listening(host, port) as listener:
+        _raise_open_files()
+        uvloop.run(_serve(settings, host, listener, on_ready))
+
+
+async def _serve(settings: Settings, host: str, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    async with opened_door(settings, may_be_open=is_loopback(host)) as door:
+        mounted = mount_all(_context(door), installed_mounts())
+        server = DoorServer(
+            uvicorn.Config(
+                build_app(door, mounted),
+                http=DoorProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS_MAX,
+                h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+            )
+        )
+        on_ready(_address(listener))
+        await server.serve(sockets=[listener])
+    log.info("door closed")
+
+
+class DoorServer(uvicorn.Server):
+    """uvicorn's server, which raises the signal that ended it once more at its end; ending on request is no failure."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+@asynccontextmanager
+async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator[Door]:
+    """Give everything behind the door for the length of a block."""
+    clock = SystemClock()
+    catalog = load_catalog(settings.catalog)
+    async with AsyncImageQueue(settings) as queue:
+        ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+        store = open_store(settings.store_url)
+        announcements = Announcements(queue.scripts)
+        listening = asyncio.create_task(announcements.run())
+        try:
+            yield Door(
+                settings=settings,
+                catalog=catalog,
+                clock=clock,
+                queue=queue,
+                scripts=queue.scripts,
+                ledger=ledger,
+                store=store,
+                reader=JobReader(queue.scripts, ledger, settings, catalog),
+                acts=Acts(queue.scripts, ledger, ttl_seconds=settings.result_ttl_seconds),
+                status=RecentStatus(StatusReader(queue.scripts, settings, catalog)),
+                announcements=announcements,
+                access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),
+                budgets=Budgets(queue.scripts, catalog, clock),
+                owners=ImageOwners(ledger),
+            )
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+            await store.aclose()
+            await ledger.aclose()
+
+
+def _context(door: Door) -> MountContext:
+    return MountContext(
+        settings=door.settings,
+        catalog=door.catalog,
+        scripts=door.scripts,
+        ledger=door.ledger,
+        store=door.store,
+        reader=door.reader,
+        acts=door.acts,
+        status=door.status,
+        is_open=lambda: door.access.open,
+        key_of=door.access.key_of,
+        check_same_machine=check_same_machine,
+    )
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}") from error
+    with listener:
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _raise_open_files() -> None:
+    """Take as many open files as this process may have: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

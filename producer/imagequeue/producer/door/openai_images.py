@@ -1,0 +1,166 @@
+"""The image API's own contract: an app changes its base URL and nothing else.
+
+Its calls are queued, paced and paid for like every job. The request waits for the job; a client that hangs up cancels
+it unless its call was sent.
+"""
+
+import asyncio
+import base64
+from typing import Final
+
+import structlog
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imagequeue.config.errors import ImageQueueError, StoreUnavailable
+from imagequeue.producer.door.bodies import read_json
+from imagequeue.producer.door.links import signed
+from imagequeue.producer.door.openai_answer import failure, success
+from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience, read_request, shape_of
+from imagequeue.producer.door.parts import Asked
+from imagequeue.producer.door.patience import wait_seconds
+from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, refused, too_many
+from imagequeue.producer.door.queries import check_known
+from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.showing import image_url
+from imagequeue.producer.door.submitting import entry_of_job, submit
+from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
+from imagequeue.queue.entries import Entry
+from imagequeue.queue.views import Image, JobView
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long a client that does not say is taken to wait in line."""
+PATIENCE_SECONDS_MAX: Final = 3_600.0
+UNKNOWN_WAIT_SECONDS: Final = 60.0
+"""What Retry-After says when nobody knows when it goes on."""
+AFTER_CALL_SECONDS: Final = 30.0
+"""Between a call's answer and the job's end: images are stored and booked."""
+JOB_HEADER: Final = "X-ImageQueue-Job"
+
+log = structlog.get_logger("imagequeue.door")
+
+
+def openai_routes() -> list[Route]:
+    """Return the routes that speak the image API's contract."""
+    return [
+        route("/v1/images/generations", "POST", generate, scope="submit"),
+        route("/v1/images/edits", "POST", edit, scope="submit"),
+        route("/v1/models", "GET", list_models, scope="read"),
+    ]
+
+
+async def generate(asked: Asked) -> Response:
+    """Queue a job, wait for it, answer with its images."""
+    check_known(asked.request.query_params, ())
+    headers = asked.request.headers
+    wanted = read_request(await read_json(asked.request), headers, asked.caller.tenant)
+    patience = read_patience(headers, PATIENCE_SECONDS, PATIENCE_SECONDS_MAX)
+    entry = _entry(asked, wanted)
+    await _check_line(asked, entry, patience)
+    handle = (await submit(asked.door, asked.caller, [entry]))[0]
+    try:
+        view = await unless_gone(asked.request, _ended(asked, handle.id, patience))
+    except (ClientGone, asyncio.CancelledError):
+        await _give_up(asked, handle.id, created=handle.created)
+        return Response(status_code=CLIENT_GONE)
+    except Problem as problem:
+        problem.headers[JOB_HEADER] = handle.id
+        raise
+    return await _answer(asked, wanted, view)
+
+
+async def edit(asked: Asked) -> Response:
+    """Refuse an edit: this version makes none."""
+    raise refused("operation", "edits are not available in this version; accepted: POST /v1/images/generations")
+
+
+async def list_models(asked: Asked) -> Response:
+    """List the models of the catalog that a configured organization can be expected to serve."""
+    check_known(asked.request.query_params, ())
+    status = await asked.door.status.read()
+    served = {name for pool in status.pools for name in pool.models}
+    models = [asked.door.catalog.models[name] for name in asked.door.catalog.models if name in served]
+    rows = []
+    for model in models:
+        ends = model.lifecycle.ends
+        row = {"id": model.name, "object": "model", "created": 0, "owned_by": "imagequeue"}
+        rows.append({**row, "shutdown_date": None if ends is None else ends.isoformat()})
+    return JSONResponse({"object": "list", "data": rows})
+
+
+def _entry(asked: Asked, wanted: Wanted) -> Entry:
+    """The checked entry; a model that nobody knows is the API's own 404."""
+    model = wanted.job.model
+    if model is not None and model not in asked.door.catalog.models:
+        raise Problem(404, f"The model '{model}' does not exist.", code="model_not_found", param="model")
+    return entry_of_job(asked.door, asked.caller, wanted.job)
+
+
+async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> None:
+    """Problem 429 before anything is queued, when the line is longer than the client's patience."""
+    status = await asked.door.status.read()
+    expected = wait_seconds(entry, status, asked.door.settings.pace_fraction)
+    if expected <= patience_seconds:
+        return
+    known = expected != float("inf")
+    says = f"about {expected:.0f} s" if known else "nobody knows how long"
+    message = f"the line is longer than this client's patience of {patience_seconds:g} s: {says}; nothing was queued"
+    raise too_many(message, expected - patience_seconds if known else UNKNOWN_WAIT_SECONDS)
+
+
+async def _ended(asked: Asked, job_id: str, patience_seconds: float) -> JobView:
+    """Wait for the start as long as patience lasts, for the end of a call that has begun as long as calls may take."""
+    door = asked.door
+    if await wait_for_end(door, job_id, patience_seconds):
+        return await door.reader.view(job_id)
+    acted = await door.acts.cancel(job_id)
+    if acted.status == "cancelled":
+        message = f"not started within this client's patience of {patience_seconds:g} s; the job was cancelled"
+        raise too_many(message, UNKNOWN_WAIT_SECONDS)
+    if await wait_for_end(door, job_id, door.settings.call_timeout_seconds + AFTER_CALL_SECONDS):
+        return await door.reader.view(job_id)
+    message = "the job still runs; ask for it by its id instead of sending it again"
+    raise Problem(504, message, code="still_running", kind=SERVER, headers=NO_RETRY)
+
+
+async def _give_up(asked: Asked, job_id: str, *, created: bool) -> None:
+    """The client hung up. A job that was there before this request stays: somebody else may wait for it."""
+    if not created:
+        return
+    try:
+        acted = await asyncio.shield(asked.door.acts.cancel(job_id))
+    except ImageQueueError as error:
+        log.warning("a job whose client hung up goes on", job=job_id, error=str(error))
+    else:
+        log.info("client hung up", job=job_id, became=acted.note)
+
+
+async def _answer(asked: Asked, wanted: Wanted, view: JobView) -> Response:
+    headers = {JOB_HEADER: view.id}
+    if view.status != "succeeded" or view.outcome is None or view.outcome.cost is None:
+        problem = failure(view)
+        problem.headers |= headers
+        raise problem
+    model = asked.door.catalog.model(str(view.job["model"]))
+    shape = shape_of(wanted, asked.door.catalog, model.name)
+    data = [await _shown(asked, image, shape) for image in view.images]
+    return JSONResponse(success(view, model, data), headers=headers)
+
+
+async def _shown(asked: Asked, image: Image, shape: Shape) -> dict[str, object]:
+    record = image.record
+    shown: dict[str, object] = {}
+    if shape == "url":
+        shown["url"] = _link(asked, record.sha256)
+    else:
+        data = await asked.door.store.get(record.sha256)
+        if data is None:
+            raise StoreUnavailable(f"image {record.sha256}: not in the store")
+        shown["b64_json"] = (await asyncio.to_thread(base64.b64encode, data)).decode()
+    return shown if record.revised_prompt is None else {**shown, "revised_prompt": record.revised_prompt}
+
+
+def _link(asked: Asked, sha256: str) -> str:
+    """An address that opens without a key, since that is how the API's links are."""
+    url, secret = image_url(asked.base_url, sha256), asked.door.access.link_secret
+    return url if secret is None else signed(url, sha256, secret, asked.door.clock.now())

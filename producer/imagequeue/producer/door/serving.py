@@ -1,0 +1,62 @@
+"""From a request to its handler and back: who is let in, and what is told when something fails."""
+
+from typing import Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from imagequeue.producer.door.access import Access, Caller
+from imagequeue.producer.door.keys import Scope
+from imagequeue.producer.door.origin import check_same_machine
+from imagequeue.producer.door.parts import Asked, Door, Handler
+from imagequeue.producer.door.problems import CLIENT_GONE, Problem, problem_of, unexpected
+
+HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+
+log = structlog.get_logger("imagequeue.door")
+
+
+def route(path: str, method: str, handler: Handler, *, scope: Scope | None) -> Route:
+    """Return the route of a handler; `scope` None lets everybody in."""
+
+    async def endpoint(request: Request) -> Response:
+        door: Door = request.app.state.door
+        try:
+            caller = Caller() if scope is None else let_in(request, door.access, scope)
+            return await handler(Asked(request=request, door=door, caller=caller))
+        except Exception as error:  # the boundary: every error becomes an answer, an unforeseen one a log line too
+            return _answer(error)
+
+    return Route(path, endpoint, methods=[method], name=handler.__name__)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what the router itself refuses: unknown paths and methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = f"{request.method} {request.url.path[:200]}: there is no such path or method; /openapi.json lists all"
+    headers = dict(getattr(error, "headers", None) or {})
+    return Problem(status, message, code=HTTP_CODES.get(status, "http_error"), headers=headers).response()
+
+
+def let_in(request: Request, access: Access, scope: Scope) -> Caller:
+    """Return who asks; Problem 401, 403 or 429 says why they are not let in."""
+    if access.open:
+        check_same_machine(request)
+    caller = access.caller(request.headers.get("authorization"), scope)
+    request.state.key_id = caller.key_id
+    return caller
+
+
+def _answer(error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem is None:
+        log.error("unexpected fault", exc_info=error)
+        problem = unexpected()
+    elif problem.status == CLIENT_GONE:
+        return Response(status_code=CLIENT_GONE)
+    elif problem.status >= 500:
+        log.warning("not served", status=problem.status, error=str(error))
+    return problem.response()

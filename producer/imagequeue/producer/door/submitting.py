@@ -1,0 +1,53 @@
+"""Jobs in: whose they become, what they may cost, and onto their queues through the one client."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from imagequeue.config.errors import JobRefused
+from imagequeue.config.job import Job, parse_job
+from imagequeue.producer.client import JobHandle
+from imagequeue.producer.door.access import Caller
+from imagequeue.producer.door.parts import Door
+from imagequeue.queue.entries import Entry
+
+TENANT: Final = "tenant"
+
+
+def entry_of(door: Door, caller: Caller, value: object) -> Entry:
+    """Return the checked entry of a decoded job object; JobRefused names the field, Problem 403 another's tenant.
+
+    A key that is bound to a tenant makes jobs of that tenant; it need not say so.
+    """
+    if isinstance(value, Mapping) and caller.tenant is not None and value.get(TENANT) is None:
+        value = {**value, TENANT: caller.tenant}
+    return entry_of_job(door, caller, parse_job(value))
+
+
+def entry_of_job(door: Door, caller: Caller, job: Job) -> Entry:
+    """Return the checked entry of a job; Problem 403 when it is another tenant's."""
+    caller.check_owns(job.tenant)
+    return door.queue.entry(job)
+
+
+def entries_of(door: Door, caller: Caller, values: Sequence[object]) -> list[Entry]:
+    """Return the entries of many decoded jobs; JobRefused names the place in the list and the field."""
+    entries = []
+    for place, value in enumerate(values):
+        try:
+            entries.append(entry_of(door, caller, value))
+        except JobRefused as error:
+            raise JobRefused(f"{place}.{error.field}", error.message) from error
+    return entries
+
+
+async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[JobHandle]:
+    """Queue entries within the key's budget and return their handles in order.
+
+    What was taken from the budget for jobs that were there before is given back; for jobs of which nobody knows
+    whether they were queued, it is not.
+    """
+    await door.budgets.take(caller, [entry.job for entry in entries])
+    handles = [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
+    known = [entry.job for entry, handle in zip(entries, handles, strict=True) if not handle.created]
+    await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in known))
+    return handles

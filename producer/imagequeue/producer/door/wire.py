@@ -1,0 +1,119 @@
+"""The wire protocol under the door: uvicorn's own, with the deadlines and the ceiling on connections that it lacks.
+
+uvicorn reads for as long as a client cares to send: one header line every two seconds keeps a connection for ever.
+Here headers, bodies and stalled readers each have a deadline, and connections beyond the ceiling are told to wait.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+CONNECTIONS_MAX: Final = 4_000
+HEADER_BYTES_MAX: Final = 32_768
+HEADERS_SECONDS_MAX: Final = 10.0
+BODY_SECONDS_MAX: Final = 30.0
+BULK_BODY_SECONDS_MAX: Final = 900.0
+STALL_SECONDS_MAX: Final = 60.0
+BULK_PATH: Final = "/v1/jobs/bulk"
+BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class DoorProtocol(H11Protocol):
+    """One connection. Its timer runs while bytes of a request are due, and ends the connection when it fires."""
+
+    connections_max = CONNECTIONS_MAX
+    headers_seconds_max = HEADERS_SECONDS_MAX
+    body_seconds_max = BODY_SECONDS_MAX
+    bulk_body_seconds_max = BULK_BODY_SECONDS_MAX
+    stall_seconds_max = STALL_SECONDS_MAX
+
+    def __init__(
+        self,
+        config: "Config",
+        server_state: "ServerState",
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._reading: asyncio.TimerHandle | None = None
+        self._reads_body = False
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Take the connection, or turn it away when there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.connections_max:
+            transport.write(BUSY)
+            transport.close()
+            return
+        self._arm(self.headers_seconds_max)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first ones of a request start its clock, the last ones stop it."""
+        if self.transport.is_closing():
+            return
+        if self._reading is None:
+            self._reads_body = False
+            self._arm(self.headers_seconds_max)
+        super().data_received(data)
+        self._note_progress()
+
+    def on_response_complete(self) -> None:
+        """Go on with what a client sent while the answer before was made."""
+        super().on_response_complete()
+        self._note_progress()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clocks."""
+        self._disarm()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """A client that does not read its answer has so long to begin again."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self.stall_seconds_max, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
+
+    def _note_progress(self) -> None:
+        state = self.conn.their_state
+        if state is h11.SEND_BODY and not self._reads_body:
+            self._reads_body = True
+            self._arm(self._body_seconds())
+        elif state is not h11.SEND_BODY and not (state is h11.IDLE and self.conn.trailing_data[0]):
+            self._disarm()  # the request is whole, or none has begun
+
+    def _body_seconds(self) -> float:
+        bulk = self.scope is not None and self.scope["path"] == BULK_PATH
+        return self.bulk_body_seconds_max if bulk else self.body_seconds_max
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._reading = self.loop.call_later(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _too_slow(self) -> None:
+        self._reading = None
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started:
+            self.transport.write(TOO_SLOW)
+        self.transport.close()
