@@ -38,8 +38,10 @@ def ending_json(ran: Ran, settings: Settings, folder: Path) -> dict[str, object]
     return {
         "jobs": of.jobs, "succeeded": of.succeeded, "images": of.images, "lost": list(of.lost),
         "missing_images": of.missing_images, "seconds": round(ran.seconds, 3),
-        "images_per_second": round(ran.pace, 2), "ceiling_images_per_second": round(ran.ceiling, 2),
-        "refused": ran.refused, "provoked": ran.provoked, "doubts": {"billed": ran.doubts.billed, "not_billed": ran.doubts.not_billed},
+        "images_per_second": None if ran.pace is None else round(ran.pace, 2),
+        "ceiling_images_per_second": round(ran.ceiling, 2),
+        "refused": ran.refused, "provoked": ran.provoked,
+        "doubts": {"billed": ran.doubts.billed, "not_billed": ran.doubts.not_billed},
         "ledger_usd": format_usd(of.ledger_nano), "bill_usd": format_usd(of.bill_nano),
         "different_calls": of.different_calls, "open_attempts": of.open_attempts, "good": of.good,
         "priorities": {line.priority: _priority_json(line) for line in of.priorities},
@@ -63,17 +65,35 @@ def _total(of: Account) -> tuple[str, ...]:
 
 def _facts(ran: Ran) -> list[tuple[str, str]]:
     of = ran.account
-    share = f"{ran.pace / ran.ceiling:.0%}" if ran.ceiling else "-"
-    resolved = ran.doubts.billed + ran.doubts.not_billed
     return [
         ("time", f"{ran.seconds:.1f} s"),
-        ("pace", f"{ran.pace:.1f} images/s, {share} of the {ran.ceiling:.1f} allowed"),
-        ("429s", f"{ran.refused}, {ran.provoked} of them provoked; those jobs went back to their places in line"),
-        ("in doubt", f"{resolved} unanswered calls: {ran.doubts.billed} on the bill, {ran.doubts.not_billed} not"),
+        ("pace", _pace(ran)),
+        ("429s", _refusals(ran)),
+        ("in doubt", _doubts(ran)),
         ("ledger", f"${format_usd(of.ledger_nano)}"),
         ("bill", f"${format_usd(of.bill_nano)}"),
         ("lost", f"{len(of.lost)} jobs, {of.missing_images} images"),
     ]
+
+
+def _pace(ran: Ran) -> str:
+    if ran.pace is None:
+        return "too few jobs to tell; 1,000 show it"
+    return f"{ran.pace:.1f} images/s, {ran.pace / ran.ceiling:.0%} of the {ran.ceiling:.1f} allowed"
+
+
+def _refusals(ran: Ran) -> str:
+    if not ran.refused:
+        return "none"
+    which = "all" if ran.refused == ran.provoked else f"{ran.provoked} of them"
+    return f"{ran.refused}, {which} provoked; those jobs went back to their places in line"
+
+
+def _doubts(ran: Ran) -> str:
+    billed, not_billed = ran.doubts.billed, ran.doubts.not_billed
+    if not billed + not_billed:
+        return "none"
+    return f"{billed + not_billed} calls were never answered well: {billed} on the bill, {not_billed} not"
 
 
 def _trouble(of: Account) -> str:

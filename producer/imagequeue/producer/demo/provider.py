@@ -57,8 +57,7 @@ class Provider:
 
     async def misbehave(self) -> None:
         """Let the next calls meet FAULTS."""
-        answer = await self._http.post("/sim/faults", json={"faults": list(FAULTS)})
-        answer.raise_for_status()
+        await self._ask("POST", "/sim/faults", {"faults": list(FAULTS)})
 
     async def provoked_refusals(self) -> int:
         """Return how many calls were refused by FAULTS and not for their pace."""
@@ -82,8 +81,14 @@ class Provider:
         raise ImageQueueError("the simulated provider's bill does not end")
 
     async def _get(self, path: str) -> dict[str, Any]:
-        answer = await self._http.get(path)
-        answer.raise_for_status()
+        return await self._ask("GET", path, None)
+
+    async def _ask(self, method: str, path: str, body: object) -> dict[str, Any]:
+        try:
+            answer = await self._http.request(method, path, json=body)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ImageQueueError(f"the simulated provider does not answer ({type(error).__name__})") from error
         found: dict[str, Any] = answer.json()
         return found
 

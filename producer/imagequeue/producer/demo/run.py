@@ -35,21 +35,23 @@ from imagequeue.store.store import open_store
 WORKER_LOG: Final = "worker.log"
 FRAME_SECONDS: Final = 0.25
 LINE_SECONDS: Final = 2.0
-LATE_SHARE: Final = 0.15
-"""The provider begins to misbehave when this share of the jobs is still queued."""
+LATE_JOBS: Final = 200
+"""The provider begins to misbehave when so many jobs are still queued: more than start between two looks."""
 SECONDS_MAX: Final = 60.0
+PACE_SECONDS_MIN: Final = 2.0
+"""A shorter run says nothing about the pace: a pool may run ahead for a tenth of a second."""
 JOBS_PER_SECOND_MIN: Final = 20.0
 """A run that takes longer than SECONDS_MAX and the time of this rate is given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """How a run went. Rates are images per second while jobs were queued, before anything was provoked."""
+    """How a run went. `pace` is images per second before anything was provoked, None when that was too short a time."""
 
     account: Account
     doubts: Settled
     seconds: float
-    pace: float
+    pace: float | None
     ceiling: float
     refused: int
     provoked: int
@@ -59,7 +61,7 @@ class Ran:
 class _Steady:
     """The pace before the faults."""
 
-    pace: float = 0.0
+    pace: float | None = None
     reached: bool = False
 
 
@@ -86,7 +88,7 @@ async def run(
         account=await _account(queue, provider, [entry.id for entry in entries], started),
         doubts=doubts,
         seconds=seconds,
-        pace=steady.pace or _pace(stats),
+        pace=steady.pace,
         ceiling=_ceiling(await queue.status().read()),
         refused=stats["rate_limited"],
         provoked=await provider.provoked_refusals(),
@@ -118,7 +120,7 @@ async def _watch(
             seconds = time.monotonic() - begun
             if seconds > SECONDS_MAX + len(entries) / JOBS_PER_SECOND_MIN:
                 raise ImageQueueError(f"the demonstration takes too long; the worker says: {tail(folder / WORKER_LOG)}")
-            if not steady.reached and status.totals.queued <= LATE_SHARE * len(entries):
+            if not steady.reached and status.totals.queued <= LATE_JOBS:
                 steady.reached, steady.pace = True, _pace(stats)
                 await provider.misbehave()
             cost = await (await queue.ledger()).read(_costs)
@@ -171,12 +173,13 @@ def _ceiling(status: Status) -> float:
     return next(((pool.images_per_minute or 0.0) / 60 for pool in status.pools if pool.images_started), 0.0)
 
 
-def _pace(stats: Mapping[str, object]) -> float:
-    """Images per second from the first accepted call to the last."""
+def _pace(stats: Mapping[str, object]) -> float | None:
+    """Images per second from the first accepted call to the last; None when they are too close to tell."""
     first, last, images = stats["first_start_seconds"], stats["last_start_seconds"], stats["images"]
-    if isinstance(first, float) and isinstance(last, float) and isinstance(images, int) and last > first:
-        return (images - 1) / (last - first)
-    return 0.0
+    if isinstance(first, float) and isinstance(last, float) and isinstance(images, int):
+        seconds = last - first
+        return (images - 1) / seconds if seconds >= PACE_SECONDS_MIN else None
+    return None
 
 
 def _costs(connection: Connection) -> tuple[int, int]:
