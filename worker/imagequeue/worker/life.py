@@ -40,6 +40,7 @@ from imagequeue.worker.call import Caller
 from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed, decide
 from imagequeue.worker.download import Downloader
+from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.persistence import until_done
@@ -81,6 +82,7 @@ class Parts:
     clock: Clock
     pools: Callable[[], Mapping[str, Pool]]
     overflow: Overflow
+    gates: Gates
     is_cancelled: Callable[[str], bool]
 
 
@@ -160,8 +162,13 @@ class JobLife:
         """The worker stops while the hold is on its way: it was never sent, so it is given back."""
         held = await hold
         if isinstance(held, Held):
-            ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
-            await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
+            await self._unsent(work, held)
+        else:
+            await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
+
+    async def _unsent(self, work: Work, held: Held) -> None:
+        ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
+        await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
         await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
 
     async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
@@ -178,6 +185,11 @@ class JobLife:
             else:
                 await self._parts.returns.back(work.claims, work.claim, reason="cancelled before it was sent")
             return
+        try:
+            await self._parts.gates.passed(work.pool, work.job.n)
+        except asyncio.CancelledError:
+            await self._unsent(work, held)
+            raise
         await self._call(work, held)
 
     async def _call(self, work: Work, held: Held) -> None:

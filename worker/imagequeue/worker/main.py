@@ -30,6 +30,7 @@ from imagequeue.worker.board import Board
 from imagequeue.worker.call import Caller
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
+from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
 from imagequeue.worker.hints import Hints
 from imagequeue.worker.http import open_transport
@@ -207,6 +208,7 @@ def _life(
             clock=SystemClock(),
             pools=lambda: board.pools,
             overflow=Overflow(catalog, board),
+            gates=Gates(burst_seconds=settings.burst_seconds),
             is_cancelled=cancelled.__contains__,
         )
     )
