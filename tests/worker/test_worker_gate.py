@@ -12,7 +12,7 @@ BURST_SECONDS = 0.01
 
 
 async def _passages(images: list[int], stall_seconds: float) -> list[tuple[float, int]]:
-    """Let jobs of so many images through one gate, with the event loop standing still in the middle; when each passed."""
+    """Let jobs through one gate while the event loop stands still in the middle; return when each passed."""
     loop = asyncio.get_running_loop()
     gate = Gate(interval_seconds=INTERVAL_SECONDS, burst_seconds=BURST_SECONDS, now=loop.time)
     passed: list[tuple[float, int]] = []
