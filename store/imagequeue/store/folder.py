@@ -20,6 +20,7 @@ from imagequeue.store.store import StoredImage, keys_of, stored_image
 THREADS_MAX: Final = 8  # fsync waits for the disk: a few in parallel let it group them
 OPERATION_SECONDS_MAX: Final = 60.0
 INCOMING: Final = ".incoming"
+FOLDERS: Final = (INCOMING, *(f"{pair:02x}" for pair in range(256)))
 
 Result = TypeVar("Result")
 
@@ -29,7 +30,7 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._durable_folders: set[str] = set()  # at most 258: the fan-out of one hex pair
+        self._durable = False
         self._incoming = f"{root}/{INCOMING}"
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="imagequeue-store")
 
@@ -77,20 +78,20 @@ class FolderStore:
         try:
             self._place(image.key, data)
         except FileNotFoundError:  # somebody removed a folder that we had made
-            self._durable_folders.clear()
+            self._durable = False
             self._place(image.key, data)
         return image
 
     def _place(self, key: str, data: bytes) -> None:
+        self._make_durable()
         folder = f"{self._root}/{key[: key.index('/')]}"
-        self._make_durable(folder)
         path = f"{self._root}/{key}"
         if not _has_size(path, len(data)):
             os.rename(self._write_incoming(data), path)  # noqa: PTH104 - see above
         _sync_folder(folder)  # also when it was there: its writer may not have come this far yet
 
     def _write_incoming(self, data: bytes) -> str:
-        self._make_durable(self._incoming)
+        self._make_durable()
         path = f"{self._incoming}/{token_hex(16)}"
         try:
             _write(path, data)
@@ -99,16 +100,21 @@ class FolderStore:
             raise
         return path
 
-    def _make_durable(self, name: str) -> None:
-        """Make a folder and its parents, each name on disk, once for this process."""
-        if name in self._durable_folders:
+    def _make_durable(self) -> None:
+        """Make every folder, all their names on disk, once for this process: two syncs now instead of one at each."""
+        if self._durable:
             return
-        folder = Path(name)
-        if folder != self._root:
-            self._make_durable(str(folder.parent))
-        folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(str(folder.parent))
-        self._durable_folders.add(name)
+        made = self._root
+        while not made.parent.is_dir():
+            made = made.parent
+        self._root.mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            (self._root / name).mkdir(exist_ok=True)
+        for folder in (self._root, *self._root.parents):
+            _sync_folder(str(folder))
+            if folder == made.parent:
+                break
+        self._durable = True
 
     def _find(self, sha256: str) -> Path | None:
         paths = (self._root / key for key in keys_of(sha256))
