@@ -55,9 +55,7 @@ def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
     serving = [pool for pool in scene.pools_for(record.model) if not scene.state(pool).suspended]
     paused_until = _paused_until(serving, scene)
     start = _start(record, place, serving, scene, paused_until or scene.now)
-    where = (
-        "about to be taken into line, or to start" if place is None else f"place {place.rank + 1:,} of {place.length:,}"
-    )
+    where = "about to start" if place is None else f"place {place.rank + 1:,} of {place.length:,} in {record.queue}"
     if paused_until is not None:
         refused = scene.state(serving[0]).pause_reason or "the provider asked to wait"
         return Waiting(reason="paused", until=paused_until, detail=f"{where}; {refused}")
