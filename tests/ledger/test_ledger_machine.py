@@ -243,7 +243,7 @@ def test_any_history_on_sqlite(sqlite_template: Path) -> None:
             type(self).url = f"sqlite:///{path}"
             super().__init__()
 
-    run_machine(SqliteBooks, 12)
+    run_machine(SqliteBooks, 8)
     shutil.rmtree(folder)
 
 
@@ -257,7 +257,7 @@ def test_any_history_on_postgresql(postgresql_server: str, postgresql_template: 
             type(self).url = of_database(postgresql_server, made[-1])
             super().__init__()
 
-    run_machine(PostgresqlBooks, 5)
+    run_machine(PostgresqlBooks, 3)
     for name in made:
         with suppress(KeyError):
             execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")

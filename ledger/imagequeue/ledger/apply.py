@@ -1,10 +1,12 @@
 """Applies a batch of operations inside one transaction, in the order that each of them relies on."""
 
+from imagequeue.ledger.credit import grant_credits
 from imagequeue.ledger.hold import hold
 from imagequeue.ledger.operations import (
     ClaimWebhooks,
     Correct,
     EndWebhook,
+    GrantCredits,
     Hold,
     Keep,
     OnAttempt,
@@ -48,6 +50,8 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
             return reopen(unit, operation)
         case Correct():
             return correct(unit, operation)
+        case GrantCredits():
+            return grant_credits(unit, operation)
         case ClaimWebhooks():
             return claim_webhooks(unit, operation)
         case EndWebhook():

@@ -2,7 +2,8 @@
 
 One entry moves an amount from the credited account to the debited one, so every entry balances by construction.
 Accounts of an organization: `budget` (not spoken for), `held` (a call may be under way), `doubt` (sent, unanswered),
-`spent` (billed to us), `credits` (paid in advance). What an attempt keeps in `held` and `doubt` ends at zero.
+`spent` (billed to us), `credits` (paid in advance and not used, at what was paid) and `paid` (their other side).
+What an attempt keeps in `held` and `doubt` ends at zero.
 """
 
 import hashlib
@@ -12,7 +13,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 EntryKind = Literal[
-    "hold", "settle", "release", "overrun", "void", "doubt", "reconcile", "correction", "credit-grant", "credit-use"
+    "hold",
+    "settle",
+    "release",
+    "overrun",
+    "void",
+    "doubt",
+    "reconcile",
+    "correction",
+    "credit-grant",
+    "credit-use",
+    "credit-return",
 ]
 HASH_OF_NOTHING: Final = ""
 COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
@@ -63,11 +74,6 @@ class Head:
     hash: str = HASH_OF_NOTHING
 
 
-def account(name: Literal["budget", "held", "doubt", "spent", "credits", "paid"], org: str) -> str:
-    """Return an organization's account, e.g. `held:main`."""
-    return f"{name}:{org}"
-
-
 def hold(of: Holding) -> list[Entry]:
     """Return the entries of an attempt that is about to be sent."""
     return [_move("hold", of, "held", "budget", of.bound_nano)]
@@ -106,6 +112,27 @@ def correction(org: str, day: str, usd_nano: int, reason: str) -> list[Entry]:
             memo=reason,
         )
     ]
+
+
+def credit_grant(org: str, day: str, paid_nano: int, source: str) -> Entry:
+    """Return the entry of credits that were given or bought, worth what was paid."""
+    return Entry(
+        kind="credit-grant", debit=f"credits:{org}", credit=f"paid:{org}", amount_nano=paid_nano, day=day, memo=source
+    )
+
+
+def credit_use(org: str, day: str, worth_nano: int, attempt_id: int) -> Entry:
+    """Return the entry of credits that an attempt drew."""
+    return _credits("credit-use", f"paid:{org}", f"credits:{org}", worth_nano, day, attempt_id)
+
+
+def credit_return(org: str, day: str, worth_nano: int, attempt_id: int) -> Entry:
+    """Return the entry of credits that an attempt drew and was not billed for."""
+    return _credits("credit-return", f"credits:{org}", f"paid:{org}", worth_nano, day, attempt_id)
+
+
+def _credits(kind: EntryKind, debit: str, credit: str, worth_nano: int, day: str, attempt_id: int) -> Entry:
+    return Entry(kind=kind, debit=debit, credit=credit, amount_nano=worth_nano, day=day, memo=f"attempt {attempt_id}")
 
 
 def _bill(kind: EntryKind, of: Holding, source: Literal["held", "doubt"], usd_nano: int, memo: str) -> list[Entry]:

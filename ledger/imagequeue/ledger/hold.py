@@ -1,16 +1,18 @@
 """Holds: whether a call may be made, decided for a whole batch inside one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult
 from imagequeue.ledger.caps import first_reached, scope, scopes
+from imagequeue.ledger.credit import use, wallets
 from imagequeue.ledger.entries import Holding
 from imagequeue.ledger.resolve import Resolution, move
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, canonical_json, outcome_of
 from imagequeue.ledger.transaction import Parameters
 from imagequeue.ledger.unit import Unit
+from imagequeue.ledger.wallet import Grant, draw, without
 
 WORKER_LOST: Final = "its worker was lost; the job was delivered again"
 
@@ -39,12 +41,15 @@ def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[Hol
     A wrong word is noticed: the attempt's number is taken, or, where a cap refuses it, the job is looked up after all.
     """
     histories = _histories(unit, [r.job_id for r in requests if not (trusting and r.first_delivery)])
+    grants = wallets(unit, {request.org for request in requests if request.credits})
     used_nano = unit.lock_balances(name for r in requests for name in scopes(r.org, r.tenant, unit.day))
-    answers = [_hold(unit, request, histories.get(request.job_id, History()), used_nano) for request in requests]
+    answers = [
+        _hold(unit, request, histories.get(request.job_id, History()), used_nano, grants) for request in requests
+    ]
     refused = [request for request, answer in zip(requests, answers, strict=True) if isinstance(answer, CapReached)]
     doubtful = _histories(unit, [request.job_id for request in refused if request.job_id not in histories])
     return [
-        _hold(unit, request, doubtful[request.job_id], used_nano) if request.job_id in doubtful else answer
+        _hold(unit, request, doubtful[request.job_id], used_nano, grants) if request.job_id in doubtful else answer
         for request, answer in zip(requests, answers, strict=True)
     ]
 
@@ -58,13 +63,29 @@ def _histories(unit: Unit, job_ids: list[str]) -> dict[str, History]:
     }
 
 
-def _hold(unit: Unit, request: HoldRequest, history: History, used_nano: dict[str, int]) -> HoldResult:
+def _hold(
+    unit: Unit, request: HoldRequest, history: History, used_nano: dict[str, int], grants: dict[str, list[Grant]]
+) -> HoldResult:
     if history.outcome is not None:
         return AlreadyDone(outcome=outcome_of(history.outcome))
     doubted = _doubt_lost(unit, history)
+    draws = draw(grants[request.org], request.credits) if request.credits else ()
+    if draws is None:
+        return _no_credits(request.org, grants[request.org])
+    if request.credits:  # what was paid for them is what the operation costs
+        request = replace(request, upper_bound_nano=sum(one.paid_nano for one in draws))
     if reached := _reached(request, history, used_nano, unit.day):
         return reached
-    return _admit(unit, request, history.next_n, doubted, used_nano)
+    held = _admit(unit, request, history.next_n, doubted, used_nano)
+    if draws:
+        use(unit, request.org, held.attempt_id, draws)
+        grants[request.org] = without(grants[request.org], draws)
+    return held
+
+
+def _no_credits(org: str, grants: list[Grant]) -> CapReached:
+    worth_nano = sum(grant.paid_nano for grant in grants)
+    return CapReached(scope=f"credits:{org}", kind="credits", limit_nano=worth_nano, used_nano=0, until=None)
 
 
 def _doubt_lost(unit: Unit, history: History) -> tuple[int, ...]:

@@ -32,14 +32,16 @@ from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
-from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, booked_models, outcomes_of_jobs
+from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, booked_models, outcomes_of_jobs, wallet_of
 from imagequeue.ledger.reconcile import BilledModel, ModelReconciliation
 from imagequeue.ledger.reconcile import reconcile as compare
 from imagequeue.ledger.summary import Summary, summarize
+from imagequeue.ledger.wallet import GrantKind, Wallet
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
 READ_SECONDS_MAX: Final = 300.0
+CREDITS_MAX: Final = 1_000_000
 AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
 
 Answer = TypeVar("Answer")
@@ -52,8 +54,8 @@ class Ledger:
     done or not done; holds that nobody heard of are voided, or become in doubt when the job is delivered again.
     """
 
-    def __init__(self, url: URL, writer: Writer, reader: Engine) -> None:
-        self._url = url
+    def __init__(self, writer: Writer, reader: Engine, clock: Clock) -> None:
+        self._clock = clock
         self._writer = writer
         self._reader = reader
         self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="imagequeue-ledger-read")
@@ -68,10 +70,11 @@ class Ledger:
         ConfigError for a URL that is neither a SQLite file nor PostgreSQL.
         """
         parsed = parse_url(url)
-        committer = await asyncio.to_thread(_opened_committer, parsed, clock or SystemClock())
+        clock = clock or SystemClock()
+        committer = await asyncio.to_thread(_opened_committer, parsed, clock)
         writer = Writer(committer, commits_per_second)
         writer.start()
-        return cls(parsed, writer, reader_engine(parsed))
+        return cls(writer, reader_engine(parsed), clock)
 
     async def aclose(self) -> None:
         """Commit what was asked for and let the database go."""
@@ -139,6 +142,33 @@ class Ledger:
         _check_amount("usd_nano", abs(usd_nano))
         operation = operations.Correct(org=org, day=day, model=model, usd_nano=usd_nano, reason=reason, source=source)
         return await self._write(operation)
+
+    async def grant_credits(
+        self,
+        org: str,
+        count: int,
+        paid_nano: int,
+        *,
+        kind: GrantKind,
+        source: str,
+        expires_at: datetime | None = None,
+    ) -> bool:
+        """Add `count` credits to an organization's wallet, worth what was paid for them; once for each source.
+
+        Holds that ask for credits draw on what expires first.
+        """
+        _check_amount("paid_nano", paid_nano)
+        if not 1 <= count <= CREDITS_MAX:
+            raise ValueError(f"count: 1 to {CREDITS_MAX}")
+        operation = operations.GrantCredits(
+            org=org, kind=kind, credits=count, paid_nano=paid_nano, expires_at=expires_at, source=source
+        )
+        return await self._write(operation)
+
+    async def wallet(self, org: str) -> Wallet:
+        """Return the credits that an organization can use now."""
+        now = self._clock.now()
+        return await self.read(lambda connection: wallet_of(connection, org, now))
 
     async def purge_webhooks(self, before: datetime) -> int:
         """Delete messages that were delivered or given up before a moment; return how many."""
@@ -227,7 +257,10 @@ def _opened_committer(url: URL, clock: Clock) -> Committer:
     try:
         with engine.begin() as connection:
             migrate(connection)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, LedgerUnavailable) as error:
+        engine.dispose()
+        if isinstance(error, LedgerUnavailable):
+            raise
         raise LedgerUnavailable(f"ledger {url.render_as_string()}: {one_line(error)}") from error
     return Committer(engine, clock)
 

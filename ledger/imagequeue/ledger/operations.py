@@ -16,6 +16,7 @@ from imagequeue.ledger.api import (
     Settlement,
     WebhookRow,
 )
+from imagequeue.ledger.wallet import GrantKind
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 
@@ -138,6 +139,23 @@ class Correct(Operation[bool]):
     def subject(self) -> Hashable:
         """Return the source."""
         return self.source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrantCredits(Operation[bool]):
+    """Add credits to an organization's wallet, once for each source."""
+
+    org: str
+    kind: GrantKind
+    credits: int
+    paid_nano: int
+    expires_at: datetime | None
+    source: str
+
+    @property
+    def subject(self) -> Hashable:
+        """Return the organization and the source."""
+        return self.org, self.source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

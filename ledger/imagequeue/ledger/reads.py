@@ -2,15 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final, cast
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from imagequeue.ledger.api import AttemptRow, Outcome
+from imagequeue.ledger.moments import microseconds, moment
 from imagequeue.ledger.reconcile import BookedModel, DoubtedAttempt
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, attempt_of, outcome_of
-from imagequeue.ledger.schema import attempt, outcome, rollup
+from imagequeue.ledger.schema import attempt, grant, outcome, rollup
 from imagequeue.ledger.sums import attempt_sums, grouped
+from imagequeue.ledger.wallet import Wallet
 
 JOBS_PER_QUERY_MAX: Final = 500  # well below SQLite's and PostgreSQL's limits on parameters
 
@@ -73,3 +76,17 @@ def _corrected(connection: Connection, org: str, day: str) -> dict[str, int]:
     whose = and_(rollup.c.org == org, rollup.c.day == day, rollup.c.corrected_nano != 0)
     rows = grouped(connection, [rollup.c.model], {"corrected": func.sum(rollup.c.corrected_nano)}, whose)
     return {str(model): amounts["corrected"] for (model,), amounts in rows.items()}
+
+
+def wallet_of(connection: Connection, org: str, now: datetime) -> Wallet:
+    """Return what an organization's grants hold that have not expired."""
+    usable = or_(grant.c.expires_at_us.is_(None), grant.c.expires_at_us > microseconds(now))
+    query = select(grant.c.credits_left, grant.c.paid_left_nano, grant.c.expires_at_us)
+    rows = connection.execute(query.where(grant.c.org == org, grant.c.credits_left > 0, usable)).all()
+    expiries = [expires_at_us for _, _, expires_at_us in rows if expires_at_us is not None]
+    return Wallet(
+        org=org,
+        credits=sum(left for left, _, _ in rows),
+        worth_nano=sum(worth_nano for _, worth_nano, _ in rows),
+        next_expiry=moment(min(expiries)) if expiries else None,
+    )

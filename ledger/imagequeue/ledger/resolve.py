@@ -5,13 +5,14 @@ answer is booked (`reconciled`), since the provider's bill will show it, but the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import AttemptState, Ending, JobFailure, Settlement
 from imagequeue.ledger.caps import scopes
+from imagequeue.ledger.credit import give_back
 from imagequeue.ledger.entries import Entry, Holding
 from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
@@ -96,12 +97,24 @@ def _resolution(operation: OnAttempt) -> Resolution:
 def move(unit: Unit, row: AttemptColumns, to: Resolution) -> None:
     """Write an attempt's new state with its entries, balances and sums."""
     holding = holding_of(row)
+    if row["credits"]:
+        to = _in_credits(unit, row, to)
     unit.resolutions.append(_resolved_row(unit, row, to))
     unit.entries.extend(_entries(row["state"], holding, to))
     if to.usd_nano is not None:
         for name in scopes(row["org"], row["tenant"], row["day"]):
             unit.balances[name] += to.usd_nano - holding.bound_nano
     unit.count(rollup_key(row), **_sums(row["state"], holding.bound_nano, to))
+
+
+def _in_credits(unit: Unit, row: AttemptColumns, to: Resolution) -> Resolution:
+    """Return the resolution of an attempt that credits pay for: it costs what was paid for them, or gives them back."""
+    if to.usd_nano is None:
+        return to
+    if to.state == "voided" or (to.state == "reconciled" and not to.usd_nano and not to.images):
+        give_back(unit, row)
+        return to
+    return replace(to, usd_nano=row["upper_bound_nano"])
 
 
 def holding_of(row: AttemptColumns) -> Holding:
@@ -202,7 +215,7 @@ def _success_row(unit: Unit, settlement: Settlement, row: AttemptColumns) -> Par
     return {
         **_facts(row),
         "status": "succeeded",
-        "usd_nano": settlement.usd_nano,
+        "usd_nano": row["upper_bound_nano"] if row["credits"] else settlement.usd_nano,
         "images": images_json(settlement.images),
         "finished_at_us": unit.now_us,
     }

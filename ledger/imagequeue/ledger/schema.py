@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()
@@ -179,6 +179,35 @@ source = Table(
     metadata,
     Column("source", Text, primary_key=True),  # what a correction was booked for, so that it is booked once
     Column("at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+grant = Table(
+    "ledger_grant",
+    metadata,
+    Column("id", KEY, primary_key=True, autoincrement=False),
+    Column("org", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("credits", Integer, nullable=False),
+    Column("credits_left", Integer, nullable=False),
+    Column("paid_nano", BigInteger, nullable=False),
+    Column("paid_left_nano", BigInteger, nullable=False),
+    Column("granted_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+    Column("source", Text, nullable=False),
+    UniqueConstraint("org", "source", name="ledger_grant_once"),
+    CheckConstraint("credits_left BETWEEN 0 AND credits", name="ledger_grant_left"),
+    CheckConstraint("paid_left_nano BETWEEN 0 AND paid_nano", name="ledger_grant_paid"),
+)
+
+draw = Table(
+    "ledger_draw",
+    metadata,
+    Column("attempt_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("grant_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("credits", Integer, nullable=False),
+    Column("paid_nano", BigInteger, nullable=False),
+    Column("returned_at_us", BigInteger),
     sqlite_with_rowid=False,
 )
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -31,7 +32,9 @@ from imagequeue.ledger.schema import (
     MEASURES,
     attempt,
     balance,
+    draw,
     entry,
+    grant,
     outcome,
     rollup,
     source,
@@ -77,6 +80,12 @@ class Statements:
     outcomes_by_job: str  # ids
     keep_images: str  # of (job), kept, kept_images
     reopen_outcome: str  # of (job), reopened_at_us
+    insert_grant: str  # changes no row when its source is there
+    lock_grants: str  # orgs, now_us
+    move_grant: str  # of (grant), credits, paid_nano
+    insert_draw: str
+    draws: str  # of (attempt)
+    return_draw: str  # of (attempt), grant, at_us
     add_source: str  # source, at_us; changes no row when it is there
     due_webhooks: str  # now_us, count
     lease_webhooks: str  # of (webhook), until_us
@@ -107,6 +116,12 @@ def statements_for(dialect_name: str) -> Statements:
         outcomes_by_job=sql.text(sql.outcomes()),
         keep_images=sql.text(_on_outcome("kept", "kept_images")),
         reopen_outcome=sql.text(_on_outcome("reopened_at_us").where(outcome.c.status != literal_column("'succeeded'"))),
+        insert_grant=sql.text(sql.upsert(grant).on_conflict_do_nothing()),
+        lock_grants=sql.text(sql.grants()),
+        move_grant=sql.text(_move_grant()),
+        insert_draw=sql.text(insert(draw)),
+        draws=sql.text(select(draw).where(draw.c.attempt_id == bindparam("of"), draw.c.returned_at_us.is_(None))),
+        return_draw=sql.text(_return_draw()),
         add_source=sql.text(sql.upsert(source).on_conflict_do_nothing()),
         due_webhooks=sql.text(_due_webhooks()),
         lease_webhooks=sql.text(_lease_webhook()),
@@ -152,6 +167,12 @@ class _Compiler:
             index_elements=["job_id"], set_=changed, where=outcome.c.reopened_at_us.is_not(None)
         )
 
+    def grants(self) -> Select[tuple[object, ...]]:
+        now_us = bindparam("now_us", type_=grant.c.expires_at_us.type)
+        usable = or_(grant.c.expires_at_us.is_(None), grant.c.expires_at_us > now_us)
+        mine = and_(self.among(grant.c.org, "orgs"), grant.c.credits_left > literal_column("0"), usable)
+        return select(grant).where(mine).order_by(grant.c.id).with_for_update()
+
     def add_rollup(self) -> ClauseElement:
         added = self.upsert(rollup)
         sums = {name: rollup.c[name] + added.excluded[name] for name in MEASURES}
@@ -173,6 +194,18 @@ def _move_balance() -> ClauseElement:
     after = balance.c.used_nano + bindparam("delta", type_=balance.c.used_nano.type)
     fits = and_(balance.c.scope == bindparam("of"), after <= bindparam("limit", type_=balance.c.used_nano.type))
     return update(balance).where(fits).values(used_nano=after)
+
+
+def _move_grant() -> ClauseElement:
+    left = grant.c.credits_left + bindparam("credits", type_=grant.c.credits.type)
+    paid = grant.c.paid_left_nano + bindparam("paid_nano", type_=grant.c.paid_nano.type)
+    mine = and_(grant.c.id == bindparam("of"), left >= literal_column("0"))
+    return update(grant).where(mine).values(credits_left=left, paid_left_nano=paid)
+
+
+def _return_draw() -> ClauseElement:
+    mine = and_(draw.c.attempt_id == bindparam("of"), draw.c.grant_id == bindparam("grant"))
+    return update(draw).where(mine, draw.c.returned_at_us.is_(None)).values(returned_at_us=bindparam("at_us"))
 
 
 def _move_head() -> ClauseElement:

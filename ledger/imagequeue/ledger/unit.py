@@ -1,7 +1,7 @@
 """One transaction's work: what is decided is gathered here, and written in one fixed order at the end.
 
-The order (attempts, outcomes, entries, messages, balances, rollups, the chain's head; each sorted) is the same in
-every process, so that transactions wait for each other and never in a circle.
+The order (attempts, outcomes, entries, messages, credits, balances, rollups, the chain's head; each sorted) is the
+same in every process, so that transactions wait for each other and never in a circle.
 """
 
 from collections import defaultdict
@@ -40,6 +40,9 @@ class Unit:
     outcomes: list[Parameters] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     webhooks: list[Parameters] = field(default_factory=list)
+    draws: list[Parameters] = field(default_factory=list)
+    returns: list[Parameters] = field(default_factory=list)
+    grant_moves: list[Parameters] = field(default_factory=list)
     balances: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     limits: dict[str, int] = field(default_factory=dict)
     rollups: dict[RollupKey, dict[str, int]] = field(default_factory=dict)
@@ -119,19 +122,23 @@ class Unit:
         after = Head(writer_id=head.writer_id, seq=links[-1].seq, hash=links[-1].hash) if links else head
         moved = {"of": head.writer_id, "before": batches, "head_seq": after.seq, "head_hash": after.hash}
         moves, statements = self._balance_moves(), self.transaction.statements
-        _, resolved, _, _, _, fitting, _, heads = self.transaction.run_all(
+        _, resolved, _, _, _, _, returned, granted, fitting, _, heads = self.transaction.run_all(
             [
                 (statements.insert_attempt, self.attempts),
                 (statements.resolve_attempt, self.resolutions),
                 (statements.insert_outcome, self.outcomes),
                 (statements.insert_entry, [_entry_row(one) for one in links]),
                 (statements.insert_webhook, self.webhooks),
+                (statements.insert_draw, self.draws),
+                (statements.return_draw, self.returns),
+                (statements.move_grant, self.grant_moves),
                 (statements.move_balance, moves),
                 (statements.add_rollup, self._rollup_rows()),
                 (statements.move_head, [moved]),
             ]
         )
-        if (resolved, fitting) != (len(self.resolutions), len(moves)):
+        changed = (resolved, returned, granted, fitting)
+        if changed != (len(self.resolutions), len(self.returns), len(self.grant_moves), len(moves)):
             raise Conflict("rows were changed since they were read")
         if heads != 1:
             raise LedgerBreach(f"ledger: something else writes as writer {head.writer_id}")

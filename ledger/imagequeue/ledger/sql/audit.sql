@@ -20,6 +20,26 @@ FROM (
 WHERE account LIKE 'held:%' OR account LIKE 'doubt:%' OR account LIKE 'spent:%'
 GROUP BY account HAVING sum(amount) <> 0 LIMIT 1
 
+-- check L1 | ledger_grant | credits are worth what was paid for those that are left
+SELECT account, sum(amount) AS off_by_nano
+FROM (
+    SELECT debit AS account, amount_nano AS amount FROM ledger_entry
+    UNION ALL
+    SELECT credit, -amount_nano FROM ledger_entry
+    UNION ALL
+    SELECT 'credits:' || org, -paid_left_nano FROM ledger_grant
+) AS moved
+WHERE account LIKE 'credits:%'
+GROUP BY account HAVING sum(amount) <> 0 LIMIT 1
+
+-- check L5 | ledger_grant | every credit is left or drawn
+SELECT granted.id AS grant_id, granted.org
+FROM ledger_grant AS granted
+LEFT JOIN (
+    SELECT grant_id, sum(credits) AS drawn FROM ledger_draw WHERE returned_at_us IS NULL GROUP BY grant_id
+) AS draws ON draws.grant_id = granted.id
+WHERE granted.credits - granted.credits_left <> coalesce(draws.drawn, 0) LIMIT 1
+
 -- check L3 | ledger_attempt | attempts of a job are numbered 1, 2, 3, ...
 SELECT job_id AS job FROM ledger_attempt GROUP BY job_id HAVING max(n) <> count(*) OR min(n) <> 1 LIMIT 1
 
