@@ -33,7 +33,7 @@ def test_a_succeeded_job_shows_images_cost_attempts_and_times(settings: Settings
         running = await stage.client.get(job_id)
         assert (running.status, running.ended) == ("running", False)
         await stage.finish(claim)
-        document = (await stage.client.get(job_id)).as_json()
+        document = json.loads(json.dumps((await stage.client.get(job_id)).as_json()))
         assert document.keys() == SHAPE
         assert document["status"] == "succeeded"
         assert document["cost"] == {"usd": "0.040000000", "model": MODEL, "org": "main", "delivery": "now"}

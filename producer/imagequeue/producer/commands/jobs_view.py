@@ -90,7 +90,7 @@ def _facts(view: JobView) -> Iterable[tuple[str, str]]:
         yield "queue", f"{job.get('model')}.{job.get('priority')}"
     others = {k: v for k, v in job.items() if k not in NOT_SHOWN and v not in (None, [], {}) and QUIET.get(k) != v}
     for name, value in others.items():
-        yield name, _short(str(value), 200)
+        yield name, _short(_plain(value), 200)
     if view.waiting is not None:
         until = f"until {moment(view.waiting.until)}" if view.waiting.until else "no time is known"
         yield "waits", f"{view.waiting.reason}, {until}: {view.waiting.detail}"
@@ -99,6 +99,12 @@ def _facts(view: JobView) -> Iterable[tuple[str, str]]:
         yield "error", f"{view.error.code}: {view.error.message} ({again})"
     if view.attempts:
         yield "cost", f"${dollars(view.usd_nano)} for {len(view.attempts)} attempt{'s'[: len(view.attempts) > 1]}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _timeline(view: JobView) -> Iterable[str]:

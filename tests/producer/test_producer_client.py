@@ -1,0 +1,133 @@
+"""The client: what is submitted is queued once, what cannot be done is refused by name, from tasks and from threads."""
+
+import asyncio
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+
+from imagequeue.config.catalog import load_catalog
+from imagequeue.config.errors import ConfigError, IdempotencyConflict, JobRefused, QueueUnavailable
+from imagequeue.config.job import Job
+from imagequeue.config.settings import Settings
+from imagequeue.producer import AsyncImageQueue, ImageQueue, JobQuery
+from imagequeue.producer.admission import Admission
+
+
+def test_a_prompt_a_job_and_an_object_are_queued_with_their_model_decided(settings: Settings) -> None:
+    with ImageQueue(settings) as queue:
+        handles = [
+            queue.submit("a fox", priority="high"),
+            queue.submit(Job(prompt="a fox"), n=1),
+            queue.submit({"prompt": "a fox", "tags": {"a": "b"}}),
+        ]
+        views = [queue.get(handle) for handle in handles]
+        assert [view.job["model"] for view in views] == ["dall-e-3"] * 3
+        assert [view.job["priority"] for view in views] == ["high", "default", "default"]
+        assert all(handle.created for handle in handles)
+
+
+def test_the_same_key_and_body_are_queued_once_and_another_body_is_a_conflict(settings: Settings) -> None:
+    with ImageQueue(settings) as queue:
+        first = queue.submit("a fox", idempotency_key="k")
+        again = queue.submit("a fox", idempotency_key="k")
+        assert (again.id, again.created) == (first.id, False)
+        with pytest.raises(IdempotencyConflict, match="idempotency_key"):
+            queue.submit("a hare", idempotency_key="k")
+        assert queue.submit("a hare", idempotency_key="k", tenant="shop").created
+        assert queue.status().totals.queued == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"operation": "edit", "images": ["x"]}, "operation"),
+        ({"delivery": "batch"}, "delivery"),
+        ({"cache": "use"}, "cache"),
+        ({"webhook": "https://example.com/"}, "webhook"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_by_name(
+    settings: Settings, fields: dict[str, object], field: str
+) -> None:
+    admission = Admission(settings, load_catalog(), date(2026, 11, 22))
+    with pytest.raises(JobRefused, match=f"^{field}: not available in this version$"):
+        admission.entry(Job(prompt="x", **fields))
+
+
+def test_the_default_of_cache_is_applied(settings: Settings) -> None:
+    admission = Admission(settings.model_copy(update={"cache": "use"}), load_catalog(), date(2026, 11, 22))
+    with pytest.raises(JobRefused, match="cache"):
+        admission.entry(Job(prompt="x"))
+    assert admission.entry(Job(prompt="x", cache="off")).job.cache == "off"
+
+
+def test_an_app_without_organizations_gets_the_first_model_that_is_not_retired(settings: Settings) -> None:
+    admission = Admission(settings.model_copy(update={"orgs": ()}), load_catalog(), date(2026, 11, 22))
+    assert admission.entry(Job(prompt="x")).job.model == "gpt-image-2"
+
+
+def test_one_bad_job_of_many_keeps_all_from_the_queue(settings: Settings) -> None:
+    with ImageQueue(settings) as queue:
+        with pytest.raises(JobRefused, match="size"):
+            queue.submit_many([*({"prompt": "x"} for _ in range(600)), {"prompt": "x", "size": "9x9"}])
+        assert queue.status().totals.queued == 0
+
+
+def test_many_jobs_keep_their_order(settings: Settings) -> None:
+    async def play() -> None:
+        async with AsyncImageQueue(settings) as queue:
+            handles = await queue.submit_many({"prompt": f"{number}"} for number in range(1200))
+            page = await queue.list_jobs(JobQuery(limit=3))
+            assert [view.id for view in page.jobs] == [handle.id for handle in handles[:-4:-1]]
+            assert len({handle.id for handle in handles}) == 1200
+
+    asyncio.run(play())
+
+
+def test_threads_share_one_client(settings: Settings) -> None:
+    with ImageQueue(settings) as queue, ThreadPoolExecutor(4) as threads:
+        handles = list(threads.map(lambda number: queue.submit(f"job {number}"), range(20)))
+        assert len({handle.id for handle in handles}) == 20
+        assert queue.status().totals.queued == 20
+
+
+def test_as_completed_gives_its_connection_back_when_left_early(settings: Settings) -> None:
+    with ImageQueue(settings) as queue:
+        handles = queue.submit_many(["a", "b"])
+        for handle in handles:
+            queue.cancel(handle)
+        for view in queue.as_completed(handles, 5):
+            assert view.status == "cancelled"
+            break
+        gc.collect()
+        assert [view.status for view in queue.as_completed(handles, 5)] == ["cancelled", "cancelled"]
+
+
+def test_a_client_that_cannot_open_says_so_and_can_be_used_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = ImageQueue()
+    monkeypatch.setenv("IMAGEQUEUE_PACE_FRACTION", "2")
+    with pytest.raises(ConfigError, match="IMAGEQUEUE_PACE_FRACTION"):
+        queue.submit("x")
+    monkeypatch.delenv("IMAGEQUEUE_PACE_FRACTION")
+    with queue:
+        assert queue.submit("x").created
+
+
+def test_a_server_that_is_away_is_named_as_such(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEQUEUE_REDIS_URL", "redis://127.0.0.1:1/0")
+    with ImageQueue() as queue:
+        with pytest.raises(QueueUnavailable):
+            queue.submit("x")
+        with pytest.raises(QueueUnavailable):
+            queue.status()
+        with pytest.raises(QueueUnavailable):
+            queue.get("x")
+
+
+def test_a_closed_client_is_a_mistake_of_the_caller(settings: Settings) -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(AsyncImageQueue(settings).submit("x"))
