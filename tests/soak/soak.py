@@ -1,0 +1,145 @@
+"""Kills workers at random for as long as it is told, heals, and checks that nothing was lost and every cent is known.
+
+    .venv/bin/python tests/soak/soak.py --kills 1000 --jobs 100000 --server valkey|redis [--seed N]
+
+The seed decides who is struck, how and when, and how long the provider takes; it is printed first, and the same seed
+strikes the same way again (processes still interleave as the machine likes).
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from soak_chaos import Chaos
+from soak_check import Findings, findings
+from soak_processes import wait_until
+from soak_site import LEASE_SECONDS, Site, running_site
+
+from imagequeue.config.money import format_usd
+from imagequeue.simulator.faults import Fault
+
+WORKERS = 4
+FAULTS = (
+    Fault(kind="billed_reset", probability=0.004),
+    Fault(kind="truncated", probability=0.004),
+    Fault(kind="billed_server_error", probability=0.004),
+    Fault(kind="server_error", probability=0.004),
+)  # none that pauses the pool: a pause would hide how soon a dead worker's jobs are taken up
+REST_SECONDS_MAX = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakPlan:
+    """What to do. Jobs are enqueued a few after each strike, so that there is always something to lose."""
+
+    kills: int
+    jobs: int
+    seed: int
+    server: str = "valkey"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakReport:
+    """What was done, and what was found."""
+
+    plan: SoakPlan
+    done: dict[str, int]
+    seconds: float
+    recovery_seconds: tuple[float, ...]
+    misplaced: tuple[str, ...]
+    audits: int
+    statuses: tuple[int | None, ...]
+    findings: Findings
+
+    def percentile(self, share: float) -> float:
+        """Return the recovery time that this share of the jobs did not exceed."""
+        ordered = sorted(self.recovery_seconds)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is not as promised."""
+        found = self.findings
+        problems = list(found.problems)
+        problems += [f"{name} had no single place at some moment" for name in self.misplaced]
+        problems += [f"a worker that was asked to end: exit status {code}" for code in self.statuses if code != 0]
+        if found.lost or found.settled_twice or found.ledger_nano != found.bill_nano:
+            problems.append("lost, settled twice, or a ledger that is not the bill")
+        if self.percentile(1) > LEASE_SECONDS + 2:
+            problems.append(f"a job was taken up again only after {self.percentile(1):.1f} s")
+        return problems
+
+    def line(self) -> str:
+        """Return the figures in one line."""
+        found, plan = self.findings, self.plan
+        acts = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
+        return (
+            f"server={plan.server} seed={plan.seed} strikes={sum(self.done.values())} ({acts}) jobs={found.jobs} "
+            f"lost={found.lost} settled_twice={found.settled_twice} succeeded={found.succeeded} failed={found.failed} "
+            f"calls={found.calls} called_again={found.called_again} in_doubt={found.doubted} images={found.files} "
+            f"bill={format_usd(found.bill_nano)} ledger={format_usd(found.ledger_nano)} "
+            f"recovery_p50={self.percentile(0.5):.2f}s p100={self.percentile(1):.2f}s of {len(self.recovery_seconds)} "
+            f"(lease {LEASE_SECONDS:g}s) audits={self.audits} problems={len(self.problems)} seconds={self.seconds:.0f}"
+        )
+
+
+def soak(plan: SoakPlan) -> SoakReport:
+    """Carry out a plan."""
+    begun = time.monotonic()
+    dice = random.Random(plan.seed)  # noqa: S311  # dice, not a secret
+    with running_site(kind=plan.server, seed=plan.seed, faults=FAULTS) as site:
+        chaos = Chaos(site=site, random=dice, workers=[site.nursery.start() for _ in range(WORKERS)])
+        try:
+            _storm(plan, site, chaos)
+            chaos.heal()
+            wait_until("all jobs ended", REST_SECONDS_MAX, lambda: _at_rest(site, chaos))
+        finally:
+            statuses = tuple(chaos.end())
+        return SoakReport(
+            plan=plan,
+            done=dict(chaos.done),
+            seconds=time.monotonic() - begun,
+            recovery_seconds=tuple(chaos.recovery.seconds),
+            misplaced=tuple(sorted(chaos.misplaced)),
+            audits=chaos.audits,
+            statuses=statuses,
+            findings=asyncio.run(findings(site)),
+        )
+
+
+def _storm(plan: SoakPlan, site: Site, chaos: Chaos) -> None:
+    while sum(chaos.done.values()) < plan.kills:
+        due = plan.jobs * (sum(chaos.done.values()) + 1) // plan.kills
+        site.enqueue(due - len(site.acked), chaos.random)
+        chaos.calm()
+        chaos.strike()
+
+
+def _at_rest(site: Site, chaos: Chaos) -> bool:
+    chaos.look()
+    return site.ended() >= len(site.acked) and not chaos.recovery.waiting and chaos.all_at_work
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Soak as told by the command line."""
+    parser = argparse.ArgumentParser(description="kill workers at random; prove that nothing is lost")
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    told = parser.parse_args(arguments)
+    plan = SoakPlan(kills=told.kills, jobs=told.jobs, seed=told.seed, server=told.server)
+    print(f"soak: {plan}", flush=True)  # noqa: T201  # a command's output
+    report = soak(plan)
+    for problem in report.problems[:50]:
+        print(problem)  # noqa: T201
+    print(report.line())  # noqa: T201
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

