@@ -114,6 +114,6 @@ class DoorProtocol(H11Protocol):
         self._reading = None
         if self.transport.is_closing():
             return
-        if self.cycle is None or not self.cycle.response_started:
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(TOO_SLOW)
         self.transport.close()

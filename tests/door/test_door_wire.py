@@ -1,0 +1,150 @@
+"""The wire under the door: slow, stalled and too many clients are ended, whatever they send."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from imagequeue.producer.door.wire import DoorProtocol
+
+DEADLINE_SECONDS = 0.3
+ENDED_SECONDS_MAX = 10.0
+
+
+class HastyProtocol(DoorProtocol):
+    """The door's protocol with deadlines that a test can wait for."""
+
+    headers_seconds_max = DEADLINE_SECONDS
+    body_seconds_max = DEADLINE_SECONDS
+    bulk_body_seconds_max = 60.0
+    stall_seconds_max = DEADLINE_SECONDS
+    connections_max = 3
+    lost = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the test."""
+        self.lost.set()
+        super().connection_lost(exc)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the length of the body, or with very much."""
+    request = Request(scope, receive)
+    body = await request.body()
+    much = request.url.path == "/much"
+    response: Response = PlainTextResponse("x" * 50_000_000 if much else str(len(body)))
+    await response(scope, receive, send)
+
+
+def served(talk: Callable[[int], Awaitable[None]]) -> None:
+    """Run `talk` against a server on a free port."""
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            config = uvicorn.Config(echo, http=HastyProtocol, lifespan="off", log_config=None, ws="none")
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server._serve(sockets=[listener]))
+            try:
+                async with asyncio.timeout(ENDED_SECONDS_MAX):
+                    await talk(listener.getsockname()[1])
+            finally:
+                server.should_exit = True
+                await serving
+
+    asyncio.run(run())
+
+
+async def drip(port: int, start: bytes, piece: bytes) -> tuple[bytes, float]:
+    """Send `start`, then `piece` again and again; return the answer and the seconds until the server closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = time.monotonic()
+    writer.write(start)
+    answer = asyncio.create_task(reader.read())
+    while not answer.done():
+        writer.write(piece)
+        await asyncio.wait({answer}, timeout=0.02)
+    writer.close()
+    return answer.result(), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n"),
+        (b"G", b""),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n", b"X-A: b\r\n"),
+    ],
+    ids=["silent", "headers", "one byte", "body", "chunks", "second request"],
+)
+def test_a_request_that_never_ends_is_ended(start: bytes, piece: bytes) -> None:
+    async def talk(port: int) -> None:
+        answer, seconds = await drip(port, start, piece)
+        assert DEADLINE_SECONDS * 0.9 < seconds < 3
+        assert answer.endswith(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    served(talk)
+
+
+def test_a_bulk_body_has_time() -> None:
+    async def talk(port: int) -> None:
+        start = b"POST /v1/jobs/bulk HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
+        answer, seconds = await drip(port, start, b"x")
+        assert seconds > DEADLINE_SECONDS
+        assert b"200 OK" in answer
+
+    served(talk)
+
+
+def test_a_client_that_does_not_read_is_ended() -> None:
+    async def talk(port: int) -> None:
+        HastyProtocol.lost = asyncio.Event()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await reader.readexactly(1000)
+        await HastyProtocol.lost.wait()  # served() has the deadline
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(50_000_000)
+        writer.close()
+
+    served(talk)
+
+
+def test_connections_beyond_the_ceiling_are_told_to_come_back() -> None:
+    async def talk(port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After" in answer
+        for _, each in [*held, (reader, writer)]:
+            each.close()
+
+    served(talk)
+
+
+def test_one_connection_serves_many_requests_at_any_pace() -> None:
+    """Pauses between requests are the keep-alive's business, and pipelined requests are served in order."""
+
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        one = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+        writer.write(one)
+        await reader.readuntil(b"\r\n\r\n2")
+        await asyncio.wait({asyncio.create_task(reader.read(1))}, timeout=DEADLINE_SECONDS * 1.5)
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(one * 20)
+        for _ in range(20):
+            await reader.readuntil(b"\r\n\r\n2")
+        writer.close()
+
+    served(talk)
