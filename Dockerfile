@@ -3,13 +3,13 @@
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
-COPY requirements/run.txt requirements/older-python.txt deploy/build-requirements.txt ./
+COPY requirements/run.txt requirements/older-python.txt requirements/build.txt ./
 RUN python -m venv --without-pip /opt/imagequeue \
     && python -m pip --python /opt/imagequeue/bin/python install --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: -r run.txt -r older-python.txt \
     && python -m venv /build/tools \
     && /build/tools/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r build-requirements.txt
+        --require-hashes --only-binary :all: -r build.txt
 COPY pyproject.toml README.md ./
 COPY config config
 COPY queue queue

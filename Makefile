@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEV_STAMP := .venv/.installed-dev
 
 .PHONY: help install demo test check soak benchmark requirements clean
 
@@ -10,16 +11,24 @@ help: ## list the commands
 
 install: $(STAMP) ## set up .venv with pinned, hash-checked dependencies
 
-$(STAMP): requirements/dev.txt requirements/older-python.txt pyproject.toml
+# Files are compiled when first used: half of the packages' modules never are.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+LOCKED := $(PIP) --require-hashes --only-binary :all:
+
+$(STAMP): requirements/run.txt requirements/older-python.txt requirements/build.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt -r requirements/older-python.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOCKED) -r requirements/run.txt -r requirements/older-python.txt -r requirements/build.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	$(LOCKED) -r requirements/dev.txt
 	@touch $@
 
 demo: install ## see the whole product work on this machine, with a simulated provider
 	$(BIN)/imagequeue demo
 
-check: install ## lint, types, direction of imports
+check: $(DEV_STAMP) ## lint, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

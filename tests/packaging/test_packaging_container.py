@@ -61,11 +61,11 @@ def test_every_part_is_copied_and_let_through_to_the_builder() -> None:
 
 def test_the_wheel_is_built_with_the_tools_of_development() -> None:
     development = (ROOT / "requirements" / "dev.txt").read_text()
-    lines = (ROOT / "deploy" / "build-requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements" / "build.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     requirements = [Requirement(text) for text in requires("hatchling") or []]
     needed = {one.name for one in requirements if one.marker is None or one.marker.evaluate()}
-    assert {pin.partition("==")[0] for pin in pins if "==" in pin} == {"hatchling", *needed}
+    assert {pin.partition("==")[0] for pin in pins if "==" in pin} == {"hatchling", "editables", *needed}
     assert [pin for pin in pins if pin.removesuffix(" \\").strip() not in development] == []
 
 
