@@ -19,11 +19,15 @@ log = structlog.get_logger("imagequeue.door")
 
 
 class Announcements:
-    """Wakes whoever waits for a job. A message may be missed, so waiters look for themselves now and then."""
+    """Wakes whoever waits for a job. A message may be missed, so waiters look for themselves now and then.
+
+    `closing` says that the door was told to stop.
+    """
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self.closing = False
 
     @contextmanager
     def of(self, job_id: str) -> Iterator[asyncio.Event]:
@@ -36,6 +40,11 @@ class Announcements:
             self._waiting[job_id].discard(changed)
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
+
+    def close(self) -> None:
+        """The door is about to close: wake everybody, so that nobody keeps it open."""
+        self.closing = True
+        self._wake_all()
 
     async def run(self) -> None:
         """Listen until cancelled; when the connection breaks, everybody is woken and it is made again."""

@@ -59,7 +59,7 @@ async def _events(asked: Asked, first: JobView) -> AsyncIterator[str]:
     view, sent_at = first, time.monotonic()
     yield f"retry: {RETRY_MS}\n\n{_event(asked, view)}"
     with asked.door.announcements.of(view.id) as changed:
-        while not view.ended and time.monotonic() < deadline:
+        while not view.ended and time.monotonic() < deadline and not asked.door.announcements.closing:
             newer = await _next(asked, changed)
             if isinstance(newer, Problem):
                 yield f"event: error\ndata: {newer}\n\n"

@@ -36,9 +36,6 @@ from imagequeue.store.store import open_store
 
 BACKLOG: Final = 2_048
 KEEP_ALIVE_SECONDS: Final = 30
-STOP_SECONDS_MAX: Final = 10
-"""How long requests that still run when the door is told to stop may take; waits end sooner."""
-
 log = structlog.get_logger("imagequeue.door")
 
 
@@ -53,37 +50,44 @@ def run_door(settings: Settings, *, host: str, port: int, on_ready: Callable[[st
 async def _serve(settings: Settings, host: str, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     async with opened_door(settings, may_be_open=is_loopback(host)) as door:
         mounted = mount_all(_context(door), installed_mounts())
-        server = DoorServer(
-            uvicorn.Config(
-                build_app(door, mounted),
-                http=DoorProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=STOP_SECONDS_MAX,
-                h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-            )
+        config = uvicorn.Config(
+            build_app(door, mounted),
+            http=DoorProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=round(settings.drain_seconds),
+            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         )
+        server = DoorServer(config, on_stop=door.announcements.close)
         on_ready(_address(listener))
         await server.serve(sockets=[listener])
     log.info("door closed")
 
 
 class DoorServer(uvicorn.Server):
-    """uvicorn's server, which raises the signal that ended it once more at its end; ending on request is no failure."""
+    """uvicorn's server, but for signals: it says at once that it stops, and ending on request is no failure."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT."""
+        """Stop on SIGTERM and SIGINT, on a second SIGINT at once."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._told_to_stop, number)
         yield
+
+    def _told_to_stop(self, number: int) -> None:
+        self.handle_exit(number, None)
+        self._on_stop()
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from imagequeue.producer.door.openai_answer import failure, success
 from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience, read_request, shape_of
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.patience import wait_seconds
-from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, refused, too_many
+from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, refused, too_many, unavailable
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import image_url
@@ -114,10 +114,13 @@ async def _ended(asked: Asked, job_id: str, patience_seconds: float) -> JobView:
     if await wait_for_end(door, job_id, patience_seconds):
         return await door.reader.view(job_id)
     acted = await door.acts.cancel(job_id)
+    if acted.status == "cancelled" and door.announcements.closing:
+        raise unavailable("the door is closing and the job had not started; it was cancelled, send it again")
     if acted.status == "cancelled":
         message = f"not started within this client's patience of {patience_seconds:g} s; the job was cancelled"
         raise too_many(message, UNKNOWN_WAIT_SECONDS)
-    if await wait_for_end(door, job_id, door.settings.call_timeout_seconds + AFTER_CALL_SECONDS):
+    seconds = door.settings.call_timeout_seconds + AFTER_CALL_SECONDS
+    if await wait_for_end(door, job_id, seconds, until_closing=False):
         return await door.reader.view(job_id)
     message = "the job still runs; ask for it by its id instead of sending it again"
     raise Problem(504, message, code="still_running", kind=SERVER, headers=NO_RETRY)

@@ -22,8 +22,8 @@ class ClientGone(Exception):
     """The client hung up while its request was served."""
 
 
-async def wait_for_end(door: Door, job_id: str, seconds: float) -> bool:
-    """Return True once a job has ended or is unknown to Redis, False after so many seconds."""
+async def wait_for_end(door: Door, job_id: str, seconds: float, *, until_closing: bool = True) -> bool:
+    """Return True once a job has ended or is unknown to Redis, False after so many seconds or when the door closes."""
     deadline = time.monotonic() + seconds
     with door.announcements.of(job_id) as changed:
         while True:  # ends at the deadline
@@ -31,7 +31,7 @@ async def wait_for_end(door: Door, job_id: str, seconds: float) -> bool:
             if await queue_status(door, job_id) in (None, *ENDED):
                 return True
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (until_closing and door.announcements.closing):
                 return False
             await wait_for_change(changed, min(left, LOOK_SECONDS))
 
