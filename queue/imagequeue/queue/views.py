@@ -185,10 +185,10 @@ def _error(record: JobRecord, outcome: Outcome | None) -> JobError | None:
 def _job(record: JobRecord) -> dict[str, object]:
     """What was asked for, as it is queued now: a retry may have changed its priority, an overflow its model."""
     job = record.job()
+    stands = {"model": record.model, "priority": record.priority}
     if job is None:
-        return {}
-    fields: dict[str, object] = job.model_dump(mode="json")
-    return {**fields, "model": record.model, "priority": record.priority, "cache": job.cache or "off"}
+        return {**stands, "tenant": record.tenant}
+    return {**job.model_dump(mode="json"), **stands, "cache": job.cache or "off"}
 
 
 def _job_of_attempt(row: AttemptRow) -> dict[str, object]:

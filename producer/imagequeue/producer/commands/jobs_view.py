@@ -85,7 +85,7 @@ def _why(view: JobView, now: datetime) -> str:
 
 def _facts(view: JobView) -> Iterable[tuple[str, str]]:
     job = view.job
-    yield "prompt", _short(str(job.get("prompt") or "(no longer kept)"), 400)
+    yield "prompt", _short(str(job.get("prompt") or "(not known)"), 400)
     if job:
         yield "queue", f"{job.get('model')}.{job.get('priority')}"
     others = {k: v for k, v in job.items() if k not in NOT_SHOWN and v not in (None, [], {}) and QUIET.get(k) != v}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
@@ -44,6 +45,7 @@ class _Stage:
 
 async def show(options: DemoOptions) -> int:
     """Run it; return 0 when the ledger equals the provider's bill and nothing was lost, else 1."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     folder = fresh_folder(os.environ, Path.cwd(), SystemClock().now())
     async with _stage(folder) as stage:
         if not options.as_json:
