@@ -152,6 +152,7 @@ def _attempt_row(unit: Unit, request: HoldRequest, attempt_id: int, n: int) -> P
         "credits": request.credits,
         "catalog_version": request.catalog_version,
         "state": "held",
+        "images": 0,
         "day": unit.day,
         "held_at_us": unit.now_us,
     }

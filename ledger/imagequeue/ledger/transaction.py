@@ -9,7 +9,7 @@ from typing import Final, LiteralString, Protocol, cast
 import psycopg
 from psycopg.rows import dict_row
 
-from imagequeue.ledger.statements import Statements
+from imagequeue.ledger.statements import ROWS, Statements
 
 Parameters = Mapping[str, object]
 Step = tuple[str, Sequence[Parameters]]
@@ -87,7 +87,9 @@ class PostgresqlTransaction:
         cursors = [self._connection.cursor() for _ in steps]
         with self._connection.pipeline():
             for cursor, (text, rows) in zip(cursors, steps, strict=True):
-                if rows:
+                if rows and ROWS in text:
+                    cursor.execute(_known(text), {"rows": json.dumps(rows)})
+                elif rows:
                     cursor.executemany(_known(text), rows)
         return [cursor.rowcount if rows else 0 for cursor, (_, rows) in zip(cursors, steps, strict=True)]
 
