@@ -143,5 +143,5 @@ def _answer(response: httpx.Response) -> Answer:
     shaped = body if isinstance(body, dict) else {}
     if response.is_success:
         return Answer(status=response.status_code, body=shaped)
-    problem = text_at(shaped, "error", "message") or f"the door answered {response.status_code}"
-    return Answer(status=response.status_code, body={}, problem=problem)
+    said = text_at(shaped, "error", "message") or f"the door answered {response.status_code}"
+    return Answer(status=response.status_code, body={}, problem=said[:1].upper() + said[1:])

@@ -11,8 +11,10 @@ HISTORY_SECONDS: Final = 600
 SAMPLES_MAX: Final = 400
 SAMPLE_SECONDS: Final = 1.5
 """Readings closer together than this tell nothing new."""
-SMOOTH_SECONDS: Final = 10.0
-"""A rate is taken over about this long, so that single calls do not make spikes."""
+RATE_SECONDS: Final = 60.0
+"""A rate is what was started in the last minute, however few that are."""
+RATE_SECONDS_MIN: Final = 10.0
+"""Over less than this no rate is told; the line begins then."""
 POOLS_MAX: Final = 200
 
 
@@ -71,12 +73,14 @@ def points(samples: list[Sample]) -> list[Point]:
     found: list[Point] = []
     first = 0
     for last in range(1, len(samples)):
-        while first < last - 1 and (samples[last].at - samples[first].at).total_seconds() > SMOOTH_SECONDS:
+        while first < last - 1 and (samples[last].at - samples[first].at).total_seconds() > RATE_SECONDS:
             first += 1
         if samples[last].started < samples[first].started:
             first = last
             continue
         seconds = (samples[last].at - samples[first].at).total_seconds()
+        if seconds < RATE_SECONDS_MIN:
+            continue
         found.append(
             Point(
                 at=samples[last].at,

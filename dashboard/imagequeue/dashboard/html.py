@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-VOID: Final = frozenset({"input", "img", "meta", "link", "br", "hr", "line", "polyline", "rect", "path"})
+VOID: Final = frozenset({"input", "img", "meta", "link", "br", "hr"})
 LINKS: Final = frozenset({"href", "src", "action", "formaction"})
 TEXTLESS: Final = frozenset({"script", "style"})
 CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "�")

@@ -9,18 +9,19 @@ from imagequeue.dashboard.html import Html, el
 NONE: Final = "\N{EN DASH}"
 """Stands where there is no figure."""
 CENT: Final = Decimal("0.01")
-SMALL: Final = Decimal("0.000001")
+FINE: Final = Decimal("0.0001")
+FINEST: Final = Decimal("0.000001")
 UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def usd(amount: Decimal | None) -> str:
-    """Return dollars: cents from a dollar on, up to six decimals below it."""
+    """Return dollars: cents from a dollar on, up to four decimals below it, up to six below a cent."""
     if amount is None:
         return NONE
     sign, amount = ("-" if amount < 0 else ""), abs(amount)
     if amount >= 1:
         return f"{sign}${amount.quantize(CENT, ROUND_HALF_EVEN):,}"
-    whole, _, decimals = f"{amount.quantize(SMALL, ROUND_HALF_EVEN):f}".partition(".")
+    whole, _, decimals = f"{amount.quantize(FINE if amount >= CENT else FINEST, ROUND_HALF_EVEN):f}".partition(".")
     return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
@@ -37,9 +38,11 @@ def share(value: float | None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """Return a length of time by its two largest units: `2 d 3 h`, `4 min 5 s`, `0.8 s`."""
+    """Return a length of time by its two largest units: `2 d 3 h`, `4 min 5 s`, `80 ms`."""
     if seconds is None:
         return NONE
+    if seconds < 1:
+        return f"{seconds * 1_000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     rest, parts = int(seconds), []

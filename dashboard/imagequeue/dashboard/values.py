@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
+NUMBER_MAX: Final = 1e18
 Json = Mapping[str, object]
 
 
@@ -21,9 +23,11 @@ def text_at(value: object, *path: str) -> str:
 
 
 def number_at(value: object, *path: str) -> float | None:
-    """Return a number, None for anything else."""
+    """Return a number, None for anything else, and for what no figure of ours is as large as."""
     found = at(value, *path)
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if not isinstance(found, int | float) or isinstance(found, bool) or not -NUMBER_MAX <= found <= NUMBER_MAX:
+        return None
+    return float(found)
 
 
 def count_at(value: object, *path: str) -> int:

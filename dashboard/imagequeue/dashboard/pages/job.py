@@ -99,7 +99,12 @@ def _attempt(attempt: Json, now: datetime) -> Html:
     took = None if sent is None else span(max(((ended or now) - sent).total_seconds(), 0.0))
     answered = " ".join(filter(None, (text_at(attempt, "status_code"), text_at(attempt, "error_code"))))
     facts: Sequence[Child] = (
-        el("p", badge(state or "unknown", ATTEMPT_LEVELS.get(state, "")), " ", usd(usd_at(attempt, "usd"))),
+        el(
+            "p",
+            _state_badge(state),
+            " ",
+            usd(usd_at(attempt, "usd")),
+        ),
         el(
             "p",
             f"{text_at(attempt, 'model')} at {text_at(attempt, 'org')}",
@@ -111,6 +116,10 @@ def _attempt(attempt: Json, now: datetime) -> Html:
         else None,
     )
     return _step(f"Attempt {text_at(attempt, 'n')}", sent, ATTEMPT_LEVELS.get(state, ""), facts)
+
+
+def _state_badge(state: str) -> Html:
+    return badge(state.replace("_", " ") or "unknown", ATTEMPT_LEVELS.get(state, ""))
 
 
 def _step(title: str, when: datetime | None, level: str, facts: Sequence[Child]) -> Html:

@@ -103,7 +103,7 @@ def _listed(rows: Sequence[Json], session: Session, now: datetime) -> Html:
         ("cost", "number"),
         ("enqueued", ""),
     )
-    listed = table("Jobs", (("tick", ""), *names), [_row(job, now) for job in rows])
+    listed = table("Jobs", (("tick", "tick"), *names), [_row(job, now) for job in rows])
     buttons = [
         el("label", tick_all, " all of this page"),
         el("button", "Retry ticked", name="act", value="retry"),

@@ -14,6 +14,12 @@ from imagequeue.dashboard.layout import ROOT, badge, empty, note, table
 from imagequeue.dashboard.shown import NONE, count, moment, share, span, usd
 from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, usd_at
 
+COUNTED = (
+    (("attempts", "settled"), "calls answered with images"),
+    (("attempts", "voided"), "calls refused or failed, not billed"),
+    (("cache_hits",), "answered by the cache"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
@@ -67,7 +73,7 @@ _STATUS = {"queued": "queued", "running": "running", "waiting": "waiting", "park
 
 
 def _tile(value: str, name: str, link: str) -> Html:
-    return el("li", el("strong", value), el("a", name, href=link))
+    return el("li", el("a", el("strong", value), el("span", name), href=link))
 
 
 def _queues(status: Json) -> Html:
@@ -87,7 +93,7 @@ def _queue(queue: Json) -> Html:
     counts = (el("td", count(count_at(queue, key)), class_="number") for key in _COUNTS)
     return el(
         "tr",
-        el("th", el("a", model or NONE, href=link), " ", unserved, scope="row"),
+        el("th", el("a", model or NONE, href=link), " ", unserved, scope="row", class_="nowrap"),
         el("td", priority),
         *counts,
         el("td", span(oldest), class_="number"),
@@ -167,15 +173,14 @@ def _money(found: Overview) -> Html:
         ("in_doubt_usd", "in doubt"),
         ("saved_usd", "saved by the cache"),
     )
-    rows = [
-        el(
-            "tr",
-            el("th", name, scope="row"),
-            *(el("td", usd(usd_at(answer.body, key)), class_="number") for answer in (found.today, found.month)),
-        )
-        for key, name in names
-    ]
+    both = (found.today.body, found.month.body)
+    rows = [_figures(name, [usd(usd_at(body, key)) for body in both]) for key, name in names]
+    rows += [_figures(name, [count(count_at(body, *path)) for body in both]) for path, name in COUNTED]
     return join(table("Money today and this month, UTC", columns, rows), _caps(found.caps))
+
+
+def _figures(name: str, figures: Sequence[str]) -> Html:
+    return el("tr", el("th", name, scope="row"), *(el("td", figure, class_="number") for figure in figures))
 
 
 def _caps(caps: Sequence[CapUse]) -> Html | None:
@@ -216,7 +221,7 @@ def _workers(status: Json) -> Html:
     rows = [
         el(
             "tr",
-            el("th", text_at(worker, "name"), scope="row"),
+            el("th", text_at(worker, "name"), scope="row", class_="nowrap"),
             el("td", text_at(worker, "host")),
             el("td", text_at(worker, "pid"), class_="number"),
             el("td", text_at(worker, "state")),

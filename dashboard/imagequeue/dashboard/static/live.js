@@ -17,7 +17,17 @@ function inOwnZone(root) {
   }
 }
 
+function ids(root) {
+  return Array.from(root.querySelectorAll("[data-live]"), (part) => part.id).join();
+}
+
 function replaceChanged(fresh) {
+  if (ids(fresh) !== ids(document)) {
+    const content = document.importNode(fresh.getElementById("content"), true);
+    inOwnZone(content);
+    document.getElementById("content").replaceWith(content);
+    return;
+  }
   for (const part of document.querySelectorAll("[data-live]")) {
     const newer = fresh.getElementById(part.id);
     if (!newer || shown.get(part.id) === newer.innerHTML || part.contains(document.activeElement)) continue;
@@ -37,9 +47,10 @@ function tell(text, bad) {
 async function refresh() {
   try {
     const answer = await fetch(location.href, { redirect: "error", credentials: "same-origin" });
+    if (answer.status === 401 || answer.status === 403) throw new Error("not let in");
     replaceChanged(new DOMParser().parseFromString(await answer.text(), "text/html"));
     failures = 0;
-    tell("Live", false);
+    tell(answer.ok ? "Live" : "Not live: see above.", !answer.ok);
   } catch {
     failures += 1;
     tell("Not live: the page cannot be reached. Figures are those of " + failures * LIVE_MS / 1000 + " s ago or older.", true);
