@@ -21,9 +21,17 @@ class Pool:
     limits: Limits
 
 
-def pools_of(catalog: Catalog, orgs: Sequence[Org], gone: Collection[tuple[str, str]] = ()) -> tuple[Pool, ...]:
-    """Return the pools of the organizations, without what they said they do not serve: `gone` holds (org, model)."""
-    return tuple(pool for org in orgs for pool in _org_pools(catalog, org, gone))
+def pools_of(
+    catalog: Catalog,
+    orgs: Sequence[Org],
+    gone: Collection[tuple[str, str]] = (),
+    reported: Mapping[str, Limits] | None = None,
+) -> tuple[Pool, ...]:
+    """Return the pools of the organizations, without what they said they do not serve: `gone` holds (org, model).
+
+    A pool's ceilings are the configured ones, else those `reported` by the provider (by pool name), else the tier's.
+    """
+    return tuple(pool for org in orgs for pool in _org_pools(catalog, org, gone, reported or {}))
 
 
 def unit_us(per_minute: float | None, fraction: float) -> float:
@@ -31,19 +39,25 @@ def unit_us(per_minute: float | None, fraction: float) -> float:
     return 0.0 if per_minute is None else MINUTE_US / (per_minute * fraction)
 
 
-def _org_pools(catalog: Catalog, org: Org, gone: Collection[tuple[str, str]]) -> Iterable[Pool]:
+def _org_pools(
+    catalog: Catalog, org: Org, gone: Collection[tuple[str, str]], reported: Mapping[str, Limits]
+) -> Iterable[Pool]:
     groups: dict[str, dict[str, Limits]] = {}
     for name, model in catalog.models.items():
         limits = limits_of(catalog, org, name)
         if limits.served and (org.name, name) not in gone:
             groups.setdefault(model.limit_group, {})[name] = limits
     for group, members in groups.items():
-        yield Pool(name=pool_name(org.name, group), org=org, models=tuple(members), limits=_shared(org, members))
+        name = pool_name(org.name, group)
+        limits = _shared(org, group, members, reported.get(name))
+        yield Pool(name=name, org=org, models=tuple(members), limits=limits)
 
 
-def _shared(org: Org, members: Mapping[str, Limits]) -> Limits:
-    """The ceiling that a group's models share: the lowest configured for one of them, else the lowest published."""
-    configured = [limits for name, limits in members.items() if name in org.limits]
+def _shared(org: Org, group: str, members: Mapping[str, Limits], reported: Limits | None) -> Limits:
+    """The ceiling that a group's models share: the lowest configured, else reported, else the lowest published."""
+    configured = [limits for name, limits in members.items() if name in org.limits or group in org.limits]
+    if not configured and reported is not None:
+        return reported
     candidates = configured or list(members.values())
     return Limits(
         images_per_minute=_least(limits.images_per_minute for limits in candidates),

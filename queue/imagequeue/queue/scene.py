@@ -11,6 +11,7 @@ from imagequeue.config.settings import Settings
 from imagequeue.queue import pools, tenants
 from imagequeue.queue.ceilings import Pool, pools_of
 from imagequeue.queue.record import JobRecord
+from imagequeue.queue.reported import read_reported
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 from imagequeue.queue.waits import Place, Scene
@@ -22,13 +23,13 @@ TENANTS_COUNTED_MAX: Final = 1_000
 async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> Scene:
     """Return what queued jobs meet now, by the server's clock."""
     redis, keys = scripts.redis, scripts.keys
-    gone, suspended, workers, holds = await asyncio.gather(
-        redis.hkeys(f"{keys.own}:unserved"),
+    reported, suspended, workers, holds = await asyncio.gather(
+        read_reported(scripts),
         redis.exists(keys.suspended),
         redis.zcard(f"{keys.own}:workers"),
         tenants.held(scripts),
     )
-    served = pools_of(catalog, settings.orgs, {_pair(text(name)) for name in gone})
+    served = pools_of(catalog, settings.orgs, reported.gone, reported.limits)
     return Scene(
         now=datetime.fromtimestamp(await pools.server_now_us(scripts) / 1_000_000, UTC),
         pools=served,
@@ -95,8 +96,3 @@ def _higher_queues(queue: str, serving: Sequence[Pool]) -> set[str]:
 
 def _line(scripts: Scripts, queue: str, tenant: str) -> str:
     return f"{scripts.keys.own}:line:{queue}:{tenant}"
-
-
-def _pair(field: str) -> tuple[str, str]:
-    org, _, model = field.partition("|")
-    return org, model

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping
 
-from imagequeue.config.catalog import Catalog
+from imagequeue.config.catalog import Catalog, Limits
 from imagequeue.config.job import PRIORITIES, queue_name
 from imagequeue.config.orgs import Org
+from imagequeue.queue.ceilings import Pool, pools_of
 from imagequeue.queue.claims import ClaimPlan, PoolPlan
+from imagequeue.queue.reported import read_reported
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
-from imagequeue.worker.plan import PaceSettings, Pool, claim_plan, pools_of
+from imagequeue.worker.plan import PaceSettings, claim_plan
 
 
 class Board:
@@ -28,11 +30,12 @@ class Board:
         self._pace = pace
         self._only = tuple(only)
         self._known: set[str] = {queue_name(model, priority) for model in preferred for priority in PRIORITIES}
-        self._gone: set[tuple[str, str]] = set()
+        self._gone: frozenset[tuple[str, str]] = frozenset()
+        self._reported: Mapping[str, Limits] = {}
         self._make()
 
     def _make(self) -> None:
-        pools = pools_of(self._catalog, self._orgs, self._gone)
+        pools = pools_of(self._catalog, self._orgs, self._gone, self._reported)
         self._pools = {pool.name: pool for pool in pools}
         self._plan = claim_plan(
             pools,
@@ -74,23 +77,18 @@ class Board:
     def model_gone(self, org: str, model: str) -> None:
         """An organization said that it does not serve a model."""
         if (org, model) not in self._gone:
-            self._gone.add((org, model))
+            self._gone |= {(org, model)}
             self._make()
 
     async def refresh(self, scripts: Scripts) -> None:
-        """Look up the queues that exist, and the models that organizations turned out not to serve."""
+        """Look up the queues that exist, and what providers said of their limits and models."""
         keys = scripts.keys
         prefix = keys.queue("")
         stored = await scripts.redis.smembers(keys.queues)
         names = {text(name).removeprefix(prefix) for name in stored}
-        rows = await scripts.redis.hkeys(f"{keys.own}:unserved")
-        gone = {_pair(text(row)) for row in rows}
-        if gone != self._gone or not names <= self._known:
+        reported = await read_reported(scripts)
+        now = (reported.gone, reported.limits)
+        if now != (self._gone, self._reported) or not names <= self._known:
             self._known |= names
-            self._gone = gone
+            self._gone, self._reported = now
             self._make()
-
-
-def _pair(field: str) -> tuple[str, str]:
-    org, _, model = field.partition("|")
-    return org, model

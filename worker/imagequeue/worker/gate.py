@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from imagequeue.worker.plan import Pool
+from imagequeue.queue.ceilings import Pool
 
 MINUTE_SECONDS: Final = 60.0
 

@@ -15,6 +15,7 @@ from imagequeue.queue.scripts import source
 
 RENEWALS_PER_LEASE = 3
 PAUSE_SECONDS_MIN = 0.2
+PAUSE_SECONDS_MAX = 2.0  # what RQ's tools and ours show of a worker is at most this old
 LOOP_SILENT_SECONDS_MAX = 120.0
 """An event loop that did nothing for this long is stuck for good; its jobs are better off with another worker."""
 
@@ -59,7 +60,7 @@ class LeaseKeeper:
         self._thread.join(timeout=self._lease_seconds)
 
     def _run(self) -> None:
-        pause_seconds = self._lease_seconds / RENEWALS_PER_LEASE
+        pause_seconds = min(self._lease_seconds / RENEWALS_PER_LEASE, PAUSE_SECONDS_MAX)
         redis = Redis.from_url(
             self._url, socket_timeout=pause_seconds, socket_connect_timeout=pause_seconds, retry=Retry(NoBackoff(), 0)
         )

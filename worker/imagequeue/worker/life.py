@@ -20,7 +20,7 @@ says whether it ended before, and whether a call of it was left unanswered.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imagequeue.config.catalog import Catalog, Model
@@ -31,6 +31,7 @@ from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldResult, ImageRecord, JobFailure, Outcome
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim, Claims
 from imagequeue.queue.payload import decode
 from imagequeue.store.store import ImageStore
@@ -45,7 +46,6 @@ from imagequeue.worker.health import Health
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
-from imagequeue.worker.plan import Pool
 from imagequeue.worker.request import build_request
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_state
@@ -232,8 +232,11 @@ class JobLife:
         crashpoint("store.after")
         cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
         entry = book.settlement(answer, images, stored, cost_nano, client_request_id=_request_name(work, held))
-        await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
+        booked = await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
         crashpoint("settle.after")
+        if not booked:
+            await self._taken_for_lost(work)
+            return
         value = book.result_value("succeeded", stored, format_usd(cost_nano))
         worked_seconds = (answer.ended_at - answer.sent_at).total_seconds()
         await parts.returns.finish(
@@ -257,8 +260,11 @@ class JobLife:
         )
         ending = book.ending(result, verdict, client_request_id=_request_name(work, held))
         book_it = parts.ledger.doubt if ledger_state(verdict) == "doubt" else parts.ledger.void
-        await self._in_ledger(lambda: book_it(held.attempt_id, ending, failure))
+        booked = await self._in_ledger(lambda: book_it(held.attempt_id, ending, failure))
         crashpoint("ending.after")
+        if failure is not None and not booked:
+            await self._taken_for_lost(work)
+            return
         match decision:
             case BackInLine():
                 await self._refused(work, decision)
@@ -283,8 +289,12 @@ class JobLife:
                 return
         await parts.returns.back(work.claims, work.claim, reason=decision.reason)
 
-    async def _in_ledger(self, step: Callable[[], object]) -> None:
-        await until_done(self._parts.health, "ledger", step)  # type: ignore[arg-type]
+    async def _taken_for_lost(self, work: Work) -> None:
+        """The ledger gave this attempt up for another worker's: the job did not end here, the next delivery tells."""
+        await self._parts.returns.back(work.claims, work.claim, reason="another worker held it in between")
+
+    async def _in_ledger(self, step: Callable[[], Awaitable[bool]]) -> bool:
+        return await until_done(self._parts.health, "ledger", step)
 
 
 def _request_name(work: Work, held: Held) -> str:

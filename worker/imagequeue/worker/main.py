@@ -4,10 +4,11 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
 import structlog
 import uvloop
 from redis.asyncio import Redis
@@ -28,6 +29,7 @@ from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker import crashpoint
 from imagequeue.worker.board import Board
 from imagequeue.worker.call import Caller
+from imagequeue.worker.discovery import Discovery
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
 from imagequeue.worker.gate import Gates
@@ -87,6 +89,7 @@ class _Opened:
     store: ImageStore
     caller: Caller
     downloader: Downloader
+    transport: httpx.AsyncBaseTransport
 
 
 @asynccontextmanager
@@ -99,7 +102,13 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
         caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
         downloader = Downloader(transport)
         yield _Opened(
-            redis=redis, hint_redis=hint_redis, ledger=ledger, store=store, caller=caller, downloader=downloader
+            redis=redis,
+            hint_redis=hint_redis,
+            ledger=ledger,
+            store=store,
+            caller=caller,
+            downloader=downloader,
+            transport=transport,
         )
     finally:
         await transport.aclose()
@@ -148,19 +157,28 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         hint=engine.hint,
         tick=lambda: _tick(identity, board, engine, health),
     )
+    discovery = Discovery(
+        transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
+    )
     hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
-    await _live(settings, board, identity, engine, upkeep, hints, scripts)
+    await _live(settings, board, identity, engine, upkeep, scripts, (hints.listen(), discovery.run()))
 
 
 async def _live(
-    settings: Settings, board: Board, identity: Identity, engine: Engine, upkeep: Upkeep, hints: Hints, scripts: Scripts
+    settings: Settings,
+    board: Board,
+    identity: Identity,
+    engine: Engine,
+    upkeep: Upkeep,
+    scripts: Scripts,
+    also: Sequence[Coroutine[None, None, None]],
 ) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     await board.refresh(scripts)
     await identity.born(board.queues)
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
-    loops = [*upkeep.start(), asyncio.create_task(hints.listen(), name="hints")]
+    loops = [*upkeep.start(), *(asyncio.create_task(each) for each in also)]
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, engine.stop)

@@ -6,9 +6,9 @@ from imagequeue.config.admission import tokens_of
 from imagequeue.config.catalog import Catalog, Model, adapt_job
 from imagequeue.config.errors import JobRefused, QueueUnavailable
 from imagequeue.config.job import Job
+from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim, Claims
 from imagequeue.worker.board import Board
-from imagequeue.worker.plan import Pool
 
 
 @dataclass(frozen=True, kw_only=True)

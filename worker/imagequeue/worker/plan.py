@@ -1,15 +1,11 @@
-"""Which queues a worker serves, from which pools, at which pace. Pure: settings, catalog and what was learned go in."""
+"""Which queues a worker serves, from which pools, at which pace. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from imagequeue.config.catalog import Catalog, Limits, limits_of
 from imagequeue.config.job import PRIORITIES, queue_name
-from imagequeue.config.orgs import Org
+from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.claims import ClaimPlan, PoolPlan
-from imagequeue.queue.pools import pool_name
-
-MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,47 +17,6 @@ class PaceSettings:
     share_default: float
     share_low: float
     tenant_weights: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """One organization's limit group: the models it serves and their shared ceiling."""
-
-    name: str
-    org: Org
-    models: tuple[str, ...]
-    limits: Limits
-
-
-def pools_of(catalog: Catalog, orgs: Sequence[Org], gone: Collection[tuple[str, str]] = ()) -> tuple[Pool, ...]:
-    """Return the pools of the organizations, without what they said they do not serve: `gone` holds (org, model)."""
-    return tuple(pool for org in orgs for pool in _org_pools(catalog, org, gone))
-
-
-def _org_pools(catalog: Catalog, org: Org, gone: Collection[tuple[str, str]]) -> Iterable[Pool]:
-    groups: dict[str, dict[str, Limits]] = {}
-    for name, model in catalog.models.items():
-        limits = limits_of(catalog, org, name)
-        if limits.served and (org.name, name) not in gone:
-            groups.setdefault(model.limit_group, {})[name] = limits
-    for group, members in groups.items():
-        yield Pool(name=pool_name(org.name, group), org=org, models=tuple(members), limits=_shared(org, members))
-
-
-def _shared(org: Org, members: Mapping[str, Limits]) -> Limits:
-    """The ceiling that a group's models share: the lowest configured for one of them, else the lowest published."""
-    configured = [limits for name, limits in members.items() if name in org.limits]
-    candidates = configured or list(members.values())
-    return Limits(
-        images_per_minute=_least(limits.images_per_minute for limits in candidates),
-        tokens_per_minute=_least(limits.tokens_per_minute for limits in candidates),
-        source=candidates[0].source,
-    )
-
-
-def _least(rates: Iterable[float | None]) -> float | None:
-    known = [rate for rate in rates if rate is not None]
-    return min(known) if known else None
 
 
 def claim_plan(
@@ -107,11 +62,6 @@ def _pool_plan(pool: Pool, pace: PaceSettings, wanted: Collection[str]) -> PoolP
         default=default,
         low=low,
     )
-
-
-def unit_us(per_minute: float | None, fraction: float) -> float:
-    """Return the microseconds that one unit takes at a fraction of a ceiling; 0 where there is none."""
-    return 0.0 if per_minute is None else MINUTE_US / (per_minute * fraction)
 
 
 def _model(queue: str) -> str:

@@ -1,6 +1,5 @@
 """Where a job goes when it is done with: each effect atomic in the queue, and for the holder of the claim only."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -13,14 +12,15 @@ from imagequeue.config.settings import Settings
 from imagequeue.ledger.api import CapReached, FailureStatus, JobFailure, Outcome
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue import pools, tenants
+from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.claims import PARKED, Claim, Claims, Ending
+from imagequeue.queue.reported import report_gone
 from imagequeue.queue.scripts import Argument, Scripts
 from imagequeue.worker import book
 from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp
 from imagequeue.worker.health import Health
 from imagequeue.worker.persistence import until_done
-from imagequeue.worker.plan import Pool, unit_us
 
 CAP_RECHECK_SECONDS_MAX = 60.0
 """A cap may be raised at any time; jobs that wait for one are tried again at least this often."""
@@ -172,10 +172,8 @@ class Returns:
             await self._persist(lambda: pools.refuse(self._scripts, pool.name, wait_us=wait_us, reason=decision.reason))
 
     async def _mark_gone(self, pool: Pool, model: Model, reason: str) -> None:
-        keys = self._scripts.keys
-        value = json.dumps({"reason": reason, "at": iso(self._clock.now())})
-        field = f"{pool.org.name}|{model.name}"
-        await self._persist(lambda: self._scripts.redis.hset(f"{keys.own}:unserved", field, value))
+        at = iso(self._clock.now())
+        await self._persist(lambda: report_gone(self._scripts, pool.org.name, model.name, reason=reason, at=at))
         self._on_model_gone(pool.org.name, model.name)
 
     async def capped(self, claims: Claims, claim: Claim, job: Job, pool: Pool, cap: CapReached) -> None:
