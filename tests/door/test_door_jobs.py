@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
@@ -171,7 +172,7 @@ def test_events_follow_a_job_to_its_end(client: httpx.Client) -> None:
 
 
 def test_a_body_is_counted_whatever_its_length_says(client: httpx.Client) -> None:
-    def endless() -> "httpx._types.SyncByteStream":  # type: ignore[name-defined]  # any iterator of bytes will do
+    def endless() -> Iterator[bytes]:
         while True:
             yield b" " * 65_536
 

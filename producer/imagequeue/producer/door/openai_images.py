@@ -117,13 +117,20 @@ async def _ended(asked: Asked, job_id: str, patience_seconds: float) -> JobView:
     if acted.status == "cancelled" and door.announcements.closing:
         raise unavailable("the door is closing and the job had not started; it was cancelled, send it again")
     if acted.status == "cancelled":
-        message = f"not started within this client's patience of {patience_seconds:g} s; the job was cancelled"
-        raise too_many(message, UNKNOWN_WAIT_SECONDS)
+        raise _too_late(patience_seconds)
     seconds = door.settings.call_timeout_seconds + AFTER_CALL_SECONDS
     if await wait_for_end(door, job_id, seconds, until_closing=False):
-        return await door.reader.view(job_id)
+        view = await door.reader.view(job_id)
+        if view.status == "cancelled":  # it went back to its line, where there was no patience left
+            raise _too_late(patience_seconds)
+        return view
     message = "the job still runs; ask for it by its id instead of sending it again"
     raise Problem(504, message, code="still_running", kind=SERVER, headers=NO_RETRY)
+
+
+def _too_late(patience_seconds: float) -> Problem:
+    message = f"not started within this client's patience of {patience_seconds:g} s; the job was cancelled"
+    return too_many(message, UNKNOWN_WAIT_SECONDS)
 
 
 async def _give_up(asked: Asked, job_id: str, *, created: bool) -> None:

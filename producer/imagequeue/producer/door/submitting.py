@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from imagequeue.config.errors import JobRefused
+from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import Job, parse_job
 from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.access import Caller
@@ -46,8 +46,13 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     What was taken from the budget for jobs that were there before is given back; for jobs of which nobody knows
     whether they were queued, it is not.
     """
-    await door.budgets.take(caller, [entry.job for entry in entries])
-    handles = [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
+    taken = await door.budgets.take(caller, [entry.job for entry in entries])
+    try:
+        handles = [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
+    except IdempotencyConflict:
+        if len(entries) == 1:  # of more, some are queued
+            await door.budgets.give_back(caller, taken)
+        raise
     known = [entry.job for entry, handle in zip(entries, handles, strict=True) if not handle.created]
     await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in known))
     return handles
