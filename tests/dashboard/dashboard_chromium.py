@@ -52,7 +52,8 @@ class Browser:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return await answer
+            found: dict[str, Any] = await answer
+            return found
 
     async def open(self, url: str) -> None:
         """Go to an address and return when the page and all in it are loaded."""

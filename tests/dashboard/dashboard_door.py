@@ -128,9 +128,10 @@ def job(job_id: str, word: str = "A lighthouse", state: str = "succeeded", **cha
         "prompt": word, "model": word, "operation": word, "size": word, "quality": word, "style": word, "n": 1,
         "priority": word, "tenant": word, "intent": word, "deadline": None, "tags": {word: word}, "overflow": [word],
     }  # fmt: skip
+    cost = {"usd": "0.040000000", "model": word, "org": word, "delivery": word}
     found = {
         "id": job_id, "status": state, "waiting": {"reason": word, "until": AT, "detail": word}, "job": asked,
-        "images": [image], "cost": {"usd": "0.040000000", "model": word, "org": word, "delivery": word},
+        "images": [image, {**image, "sha256": "a" * 64}], "cost": cost,
         "attempts": [attempt], "error": {"code": word, "message": word, "retryable": True},
         "timings": {"enqueued": AT, "started": AT, "finished": AT, "queued_s": 1.5, "call_s": 3.0},
     }  # fmt: skip

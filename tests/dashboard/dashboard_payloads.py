@@ -40,5 +40,5 @@ PAYLOADS = (
     "&lt;script&gt;alert(1)&lt;/script&gt; &#60;img src=x onerror=alert(1)&#62;",
     "\u202e\u2066gnp.exe\u2069 \u200b\u200d\ufeff" + "مرحبا <b>עולם</b>",
     '=cmd|" /C calc"!A1',
-    "\x1b]0;title\x07\x00\x08 ' \" ` \\ \r\n <x onclick=alert(1)>" + "A" * 3_000,
+    "\x1b]0;title\x07\x00\x08 ' \" ` \\ \r\n <x onclick=alert(1)>" + "A" * 300,
 )

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import Visitor
 from dashboard_door import FakeDoor, FakeKey, job, status
+from dashboard_visitor import Visitor
 from pydantic import SecretStr
 
 from imagequeue.dashboard.sessions import SESSION_SECONDS, SESSIONS_MAX, Sessions, same_token

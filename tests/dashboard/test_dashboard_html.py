@@ -1,36 +1,14 @@
 """Nothing that is passed in as text can become markup, and no page can link, run or style what is not ours."""
 
-from html.parser import HTMLParser
-
 import pytest
 from dashboard_payloads import PAYLOADS
+from dashboard_reader import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagequeue.dashboard.html import CONTROLS, el, is_local, join, text
 
 TEXTS = st.one_of(st.text(max_size=80), st.sampled_from(PAYLOADS))
-
-
-class Reader(HTMLParser):
-    """Reads markup as a browser would, roughly: tags, attributes and text."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.feed(markup)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        """Note text."""
-        self.text += data
 
 
 @given(words=TEXTS, value=TEXTS)

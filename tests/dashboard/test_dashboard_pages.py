@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Visitor
 from dashboard_door import AT, FakeDoor, FakeKey, job, status, summary
 from dashboard_payloads import PAYLOADS
+from dashboard_reader import Reader
+from dashboard_visitor import Visitor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_dashboard_html import Reader
 
 Visit = Callable[[FakeDoor], Visitor]
 PAGES = (

@@ -1,10 +1,10 @@
 """One job's whole life: what was asked, why it waits, every attempt with its cost, its images. Pure."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
 
 from imagequeue.config.job import PRIORITIES
 from imagequeue.dashboard.door import Answer
@@ -17,6 +17,7 @@ from imagequeue.dashboard.shown import NONE, moment, span, usd
 from imagequeue.dashboard.values import Json, at, count_at, moment_at, number_at, rows_at, text_at, texts_at, usd_at
 
 ATTEMPT_LEVELS: Final = {"settled": "good", "reconciled": "good", "in_doubt": "warn", "voided": "bad", "held": ""}
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 WAITING: Final = ("queued", "waiting")
 ENDED_BADLY: Final = ("failed", "cancelled", "expired")
 JSON_CHARACTERS_MAX: Final = 100_000
@@ -48,15 +49,20 @@ def gallery(jobs: Iterable[Json]) -> Html:
 
 def _image(image: Json, job: Json) -> Html:
     prompt = text_at(image, "revised_prompt") or text_at(job, "job", "prompt")
-    link = f"{ROOT}/images/{quote(text_at(image, 'sha256'), safe='')}"
     sides = f"{count_at(image, 'width')}\N{MULTIPLICATION SIGN}{count_at(image, 'height')} {text_at(image, 'format')}"
-    picture = el("img", src=link, alt=prompt[:200] or "An image without a prompt", loading="lazy")
     return el(
         "li",
-        el("a", picture, href=link),
+        _picture(text_at(image, "sha256"), prompt),
         el("p", el("a", user_text(prompt[:300] or text_at(job, "id")), href=job_link(text_at(job, "id")))),
         el("span", sides, class_="quiet"),
     )
+
+
+def _picture(sha256: str, prompt: str) -> Html:
+    if not SHA256.fullmatch(sha256):
+        return note("The image's digest cannot be read.")
+    link = f"{ROOT}/images/{sha256}"
+    return el("a", el("img", src=link, alt=prompt[:200] or "An image without a prompt", loading="lazy"), href=link)
 
 
 def _summary(job: Json) -> Html:

@@ -149,8 +149,7 @@ def _show_alternatives(plan: Plan) -> None:
         note = f" {offer.note[0].upper()}{offer.note[1:]}." if offer.note else ""
         print_line(
             f"{offer.label}: {dollars(offer.month_nano)} a month for {_number(offer.images_month)} images. "
-            f"Assumed; {offer.source} ({offer.date})."
-            + (f" {offer.note[0].upper()}{offer.note[1:]}." if offer.note else "")
+            f"Assumed; {offer.source} ({offer.date}).{note}"
         )
 
 
