@@ -26,8 +26,8 @@ READY_SECONDS_MAX = 60.0
 ENDED_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
 UNLIMITED = {"images_per_minute": 600_000, "tokens_per_minute": None}
-SLOW_PER_MINUTE = 15
-"""dall-e-2 is the model with a line: one image in about four seconds."""
+SLOW_PER_MINUTE = 30
+"""dall-e-2 is the model with a line: one image in about two seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ def test_refusals_raise_the_clients_own_errors(stack: Stack) -> None:
             ({"extra_headers": {"X-ImageQueue-Tag-": "x"}}, "tags..[key]"),
         ):
             with pytest.raises(openai.BadRequestError) as refused:
-                client.images.generate(model="dall-e-3", prompt="x", **fields)  # type: ignore[call-overload]
+                client.images.generate(model="dall-e-3", prompt="x", **fields)
             assert refused.value.param == param
         with pytest.raises(openai.BadRequestError) as edit:
             client.images.edit(model="gpt-image-2", prompt="x", image=b"x")
@@ -126,7 +126,7 @@ def test_refusals_raise_the_clients_own_errors(stack: Stack) -> None:
 
 
 def test_a_line_longer_than_patience_is_refused_before_anything_is_queued(stack: Stack) -> None:
-    """dall-e-2 makes one image in about four seconds here; with jobs in line the wait is known."""
+    """dall-e-2 makes one image in about two seconds here; with jobs in line the wait is known."""
     tenant = f"t{uuid4().hex}"
     with stack.client("admin") as admin:
         jobs = [{"prompt": "x", "model": "dall-e-2", "tenant": tenant}] * 6

@@ -22,6 +22,7 @@ from imagequeue.producer.door.access import Access, check_may_open, is_loopback
 from imagequeue.producer.door.announcements import Announcements
 from imagequeue.producer.door.app import build_app
 from imagequeue.producer.door.budgets import Budgets
+from imagequeue.producer.door.gathering import Gathering
 from imagequeue.producer.door.key_file import KeyFile
 from imagequeue.producer.door.mounts import MountContext, installed_mounts, mount_all
 from imagequeue.producer.door.origin import check_same_machine
@@ -106,6 +107,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                 catalog=catalog,
                 clock=clock,
                 queue=queue,
+                gathering=Gathering(queue),
                 scripts=queue.scripts,
                 ledger=ledger,
                 store=store,

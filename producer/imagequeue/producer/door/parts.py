@@ -14,6 +14,7 @@ from imagequeue.producer.client import AsyncImageQueue
 from imagequeue.producer.door.access import Access, Caller
 from imagequeue.producer.door.announcements import Announcements
 from imagequeue.producer.door.budgets import Budgets
+from imagequeue.producer.door.gathering import Gathering
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.recent import RecentStatus
 from imagequeue.queue.acts import Acts
@@ -30,6 +31,7 @@ class Door:
     catalog: Catalog
     clock: Clock
     queue: AsyncImageQueue
+    gathering: Gathering
     scripts: Scripts
     ledger: Ledger
     store: ImageStore

@@ -48,7 +48,7 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     """
     taken = await door.budgets.take(caller, [entry.job for entry in entries])
     try:
-        handles = [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
+        handles = await _send(door, entries)
     except IdempotencyConflict:
         if len(entries) == 1:  # of more, some are queued
             await door.budgets.give_back(caller, taken)
@@ -56,3 +56,9 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     known = [entry.job for entry, handle in zip(entries, handles, strict=True) if not handle.created]
     await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in known))
     return handles
+
+
+async def _send(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:
+    if len(entries) == 1:
+        return [await door.gathering.submit(entries[0])]
+    return [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
