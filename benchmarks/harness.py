@@ -109,7 +109,10 @@ def world(setup: Setup) -> Iterator[World]:
         render="fast",
         seed=1,
     )
-    with tempfile.TemporaryDirectory(prefix="imagequeue-bench-") as folder, running_simulator(config) as simulator:
+    with (
+        tempfile.TemporaryDirectory(prefix="imagequeue-bench-", ignore_cleanup_errors=True) as folder,
+        running_simulator(config) as simulator,
+    ):
         environ = _environ(setup, simulator, Path(folder))
         settings = load_settings(environ)
         running = World(simulator=simulator, environ=environ, settings=settings, url=ensure_server(settings.data_dir))
