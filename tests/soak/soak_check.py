@@ -48,7 +48,7 @@ async def findings(site: Site) -> Findings:
 
 
 async def _compare(site: Site, ledger: Ledger) -> Findings:
-    bill = site.simulator.control.bill()
+    bill = site.bill()
     billed = {row["client_request_id"]: row["nano_usd"] for row in bill if row["billed"]}
     problems: list[str] = []
     doubted = await _resolve(ledger, site, billed)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -49,8 +49,9 @@ return places
 
 @dataclass(kw_only=True)
 class Site:
-    """What is running, and what was enqueued."""
+    """What is running, and what was enqueued; ids begin with the site's name, so that several may share a provider."""
 
+    name: str
     folder: Path
     port: int
     simulator: RunningSimulator
@@ -66,7 +67,7 @@ class Site:
 
     def enqueue(self, many: int, random: Random, **words: Any) -> list[str]:
         """Put jobs on the three queues and remember those that were acknowledged."""
-        ids = [f"soak-{len(self.acked) + number}" for number in range(many)]
+        ids = [f"{self.name}-{len(self.acked) + number}" for number in range(many)]
         entries = [
             Entry(id=name, job=Job(prompt=name, model=MODEL, priority=random.choice(PRIORITIES), **words))
             for name in ids
@@ -80,6 +81,12 @@ class Site:
         scripts = Scripts(client, self.keys)
         await enqueue(scripts, entries, result_ttl_seconds=TTL_SECONDS, timeout_seconds=60)
         await client.aclose()
+
+    def bill(self) -> list[dict[str, Any]]:
+        """Return the provider's bill for this site's jobs."""
+        prefix = f"{self.name}-"
+        rows = self.simulator.control.bill()
+        return [row for row in rows if str(row["client_request_id"]).startswith(prefix)]
 
     def misplaced(self, ids: Iterable[str]) -> list[str]:
         """Return those jobs that do not have exactly one place at this moment."""
@@ -136,6 +143,7 @@ def running_site(
             environ = environment(folder, port, simulator.base_url, simulator.api_key)
             with Redis(port=port) as client:
                 yield Site(
+                    name="soak",
                     folder=folder,
                     port=port,
                     simulator=simulator,
@@ -143,3 +151,18 @@ def running_site(
                     nursery=Nursery(environ, folder),
                     redis=client,
                 )
+
+
+def beside(site: Site, name: str, *, port: int) -> Site:
+    """Return a site of its own (prefix, ledger, store) on the same server and provider, its workers behind `port`."""
+    folder = site.folder / name
+    folder.mkdir()
+    environ = environment(folder, port, site.simulator.base_url, site.simulator.api_key) | {"RQ_KEY_PREFIX": name}
+    return replace(
+        site,
+        name=name,
+        folder=folder,
+        settings=load_settings(environ),
+        nursery=Nursery(environ, folder),
+        acked=[],
+    )
