@@ -137,6 +137,7 @@ def test_what_is_not_there_is_not_found(client: httpx.Client) -> None:
     for act in ("cancel", "retry", "keep"):
         assert client.post(f"/v1/jobs/none/{act}").status_code == 404
     assert client.delete("/v1/jobs/none").status_code == 405
+    assert client.delete("/v1/jobs").headers["allow"] == "GET, HEAD, POST"
     assert client.get("/v1/jobs/a b").json()["error"]["param"] == "id"
 
 

@@ -21,6 +21,8 @@ from imagequeue.ledger.api import AttemptRow, JobError
 from imagequeue.ledger.summary import Figures, Group, Summary
 from imagequeue.producer.door import mounts
 from imagequeue.producer.door.announcements import Announcements
+from imagequeue.producer.door.journal import shown_path
+from imagequeue.producer.door.keys import new_token
 from imagequeue.producer.door.links import LINK_SECONDS, is_good, signed
 from imagequeue.producer.door.openai_answer import failure
 from imagequeue.producer.door.openai_request import read_request
@@ -164,6 +166,14 @@ def test_a_request_becomes_a_job() -> None:
     for body in bodies:
         with pytest.raises(JobRefused):
             read_request(body, Headers(), None)
+
+
+def test_the_log_has_no_keys_and_no_text_from_paths() -> None:
+    _, token = new_token()
+    assert shown_path(f"/v1/jobs/{token}") == "/v1/jobs/iq_..."
+    assert shown_path("/v1/jobs/0d9f/cancel") == "/v1/jobs/0d9f/cancel"
+    for odd in ("/a prompt of mine", "/\n", "/" + "a" * 200, "/\u2028"):
+        assert shown_path(odd) == "(no path of ours)"
 
 
 def test_an_error_that_nobody_foresaw_is_no_problem_of_the_clients() -> None:

@@ -14,6 +14,8 @@ from imagequeue.queue.listing import PAGE_MAX
 
 JSON: Final = "application/json"
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
+RETRY_EXAMPLE: Final = {"priority": "high"}
+KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
 WHAT_ERRORS_MEAN: Final[Mapping[int, str]] = {
     400: "A field is wrong; `param` names it and the message says what is accepted.",
     401: "A key is needed, or this one opens nothing.",
@@ -96,51 +98,26 @@ def _jobs() -> dict[str, Any]:
 
 
 def _one_job() -> dict[str, Any]:
-    job = [_in_path("id", "^[A-Za-z0-9_-]{1,64}$")]
+    path, job = "/v1/jobs/{id}", _in_path("id", "^[A-Za-z0-9_-]{1,64}$")
     wait = _in_query("wait", {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX})
-    acted = ref("Acted")
-    retried, kept = _body(schemas.RETRY, {"priority": "high"}), _body(schemas.KEEP, {"images": [schemas.SHA256]})
-    retried["required"] = kept["required"] = False
-    path = "/v1/jobs/{id}"
-    show = _operation(
-        "showJob", "Show a job, once it has ended or the wait is over", 200, ref("JobView"), parameters=[*job, wait]
-    )
-    show["responses"] |= _errors((404,))
+    shown = "Show a job, once it has ended or the wait is over"
+    show = _operation("showJob", shown, 200, ref("JobView"), parameters=[job, wait], errors=(404,))
+    followed = "Follow a job by server-sent events"
     stream = _operation(
-        "jobEvents", "Follow a job by server-sent events", 200, schemas.TEXT, media="text/event-stream", parameters=job
+        "jobEvents", followed, 200, schemas.TEXT, media="text/event-stream", parameters=[job], errors=(404,)
     )
-    stream["responses"] |= _errors((404,))
     return {
         path: {"get": show},
         f"{path}/events": {"get": stream},
-        f"{path}/cancel": {
-            "post": _operation(
-                "cancelJob", "Cancel a job unless its call was sent", 200, acted, parameters=job, errors=(404, 409)
-            )
-        },
-        f"{path}/retry": {
-            "post": _operation(
-                "retryJob",
-                "Queue a job again",
-                200,
-                acted,
-                parameters=job,
-                body=retried,
-                errors=(404, 409, 413),
-            )
-        },
-        f"{path}/keep": {
-            "post": _operation(
-                "keepJob",
-                "Note which images are used",
-                200,
-                acted,
-                parameters=job,
-                body=kept,
-                errors=(404, 413),
-            )
-        },
+        f"{path}/cancel": {"post": _act("cancelJob", "Cancel a job unless its call was sent", job, None)},
+        f"{path}/retry": {"post": _act("retryJob", "Queue a job again", job, _body(schemas.RETRY, RETRY_EXAMPLE))},
+        f"{path}/keep": {"post": _act("keepJob", "Note which images are used", job, _body(schemas.KEEP, KEEP_EXAMPLE))},
     }
+
+
+def _act(name: str, summary: str, job: Schema, body: Schema | None) -> dict[str, Any]:
+    optional = None if body is None else {**body, "required": False}
+    return _operation(name, summary, 200, ref("Acted"), parameters=[job], body=optional, errors=(404, 409, 413))
 
 
 def _images() -> dict[str, Any]:

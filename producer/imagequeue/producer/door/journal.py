@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID: Final = "x-request-id"
 REQUEST_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/_.-]{1,160}")
+TOKEN: Final = re.compile(r"iq_[0-9A-Za-z_]+")
 QUIET_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = structlog.get_logger("imagequeue.door")
@@ -55,13 +57,18 @@ def _request_id(scope: Scope) -> str:
     return given if REQUEST_ID_PATTERN.fullmatch(given) else f"req_{secrets.token_hex(12)}"
 
 
+def shown_path(path: str) -> str:
+    """Return a path as the log may have it: none that holds text or, by some mistake, a key."""
+    return TOKEN.sub("iq_...", path) if PLAIN_PATH.fullmatch(path) else "(no path of ours)"
+
+
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
     write = log.debug if scope["path"] in QUIET_PATHS else log.info
     client = scope.get("client")
     write(
         "request",
         method=scope["method"],
-        path=scope["path"][:200],
+        path=shown_path(scope["path"]),
         status=status,
         ms=round(seconds * 1000, 2),
         client=client[0] if client else None,

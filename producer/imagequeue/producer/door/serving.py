@@ -6,7 +6,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from imagequeue.producer.door.access import Access, Caller
 from imagequeue.producer.door.keys import Scope
@@ -14,7 +14,8 @@ from imagequeue.producer.door.origin import check_same_machine
 from imagequeue.producer.door.parts import Asked, Door, Handler
 from imagequeue.producer.door.problems import CLIENT_GONE, Problem, problem_of, unexpected
 
-HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+METHOD_NOT_ALLOWED: Final = 405
+HTTP_CODES: Final = {404: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed"}
 
 log = structlog.get_logger("imagequeue.door")
 
@@ -37,8 +38,16 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the router itself refuses: unknown paths and methods."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     message = f"{request.method} {request.url.path[:200]}: there is no such path or method; /openapi.json lists all"
-    headers = dict(getattr(error, "headers", None) or {})
+    headers = {"Allow": ", ".join(_methods(request))} if status == METHOD_NOT_ALLOWED else {}
     return Problem(status, message, code=HTTP_CODES.get(status, "http_error"), headers=headers).response()
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of a path; each has a route of its own."""
+    routes = [
+        one for one in request.app.routes if isinstance(one, Route) and one.matches(request.scope)[0] != Match.NONE
+    ]
+    return sorted({method for one in routes for method in one.methods or ()})
 
 
 def let_in(request: Request, access: Access, scope: Scope) -> Caller:
