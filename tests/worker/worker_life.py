@@ -68,7 +68,7 @@ class LifeWorld:
 
     async def put(self, **words: object) -> str:
         """Enqueue a job."""
-        entry = Entry(id=uuid4().hex, job=Job(**{"prompt": "a cat", "model": "dall-e-3", **words}))  # type: ignore[arg-type]
+        entry = Entry(id=uuid4().hex, job=Job(**{"prompt": "a cat", "model": "dall-e-3", **words}))
         await enqueue(self.scripts, [entry], result_ttl_seconds=TTL_SECONDS, timeout_seconds=60)
         return entry.id
 

@@ -39,17 +39,30 @@ class EngineLimits:
 
 @dataclass(kw_only=True)
 class Flight:
-    """The claims being worked on: job id -> its task."""
+    """The claims being worked on: job id -> its task.
+
+    After a lost lease a job may come back to the same process while its earlier delivery is still being lived here;
+    such a task is `overtaken`: still to be waited for, or it would meet a closed ledger at the end.
+    """
 
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    overtaken: set[asyncio.Task[None]] = field(default_factory=set)
     landed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, job_id: str, task: asyncio.Task[None]) -> None:
         """Note a task; it removes itself when done."""
+        earlier = self.tasks.get(job_id)
+        if earlier is not None:
+            self.overtaken.add(earlier)
         self.tasks[job_id] = task
         task.add_done_callback(lambda done: self._land(job_id, done))
 
+    def all(self) -> list[asyncio.Task[None]]:
+        """Return every task that is not done."""
+        return [*self.tasks.values(), *self.overtaken]
+
     def _land(self, job_id: str, task: asyncio.Task[None]) -> None:
+        self.overtaken.discard(task)
         if self.tasks.get(job_id) is task:
             del self.tasks[job_id]
         self.landed.set()
@@ -210,7 +223,7 @@ class Engine:
 
     async def _drain(self) -> None:
         """Wait for the calls in flight until the deadline, or a second stop; then give the rest back."""
-        left = list(self.flight.tasks.values())
+        left = self.flight.all()
         if left:
             log.info("draining", in_flight=len(left), seconds=self._limits.drain_seconds)
             hurry: asyncio.Task[object] = asyncio.create_task(self._at_once.wait())
@@ -222,7 +235,7 @@ class Engine:
         await self._give_back()
 
     async def _give_back(self) -> None:
-        left = list(self.flight.tasks.values())
+        left = self.flight.all()
         for task in left:
             task.cancel()
         if left:
