@@ -4,8 +4,6 @@ Nothing here reads Redis, the ledger or the store: a page shows what the viewer 
 """
 
 import json
-import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,10 +14,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from imagequeue.config.settings import Settings
+from imagequeue.dashboard.memory import Memory
 from imagequeue.dashboard.values import Json, text_at
 
 CALL_SECONDS_MAX: Final = 30.0
-REMEMBERED_MAX: Final = 500
 UNAUTHORIZED: Final = 401
 
 Parameters = Sequence[tuple[str, str]]
@@ -77,7 +75,7 @@ class Answer:
 class Door:
     """The door for one viewer. Answers that are asked for again within `fresh_seconds` are remembered."""
 
-    def __init__(self, app: ASGIApp, host: str, key: SecretStr | None, memory: "Memory") -> None:
+    def __init__(self, app: ASGIApp, host: str, key: SecretStr | None, memory: Memory[Answer]) -> None:
         self._app = app
         self._host = host
         self._key = key
@@ -114,25 +112,6 @@ class Door:
             transport=transport, base_url=f"http://{self._host}", timeout=CALL_SECONDS_MAX
         ) as client:
             return await client.request(method, path, params=list(parameters), headers=headers, json=body)
-
-
-class Memory:
-    """The last answers, by viewer and question; so many at most."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[object, tuple[float, Answer]] = OrderedDict()
-
-    def recall(self, name: object, fresh_seconds: float) -> Answer | None:
-        """Return an answer that is fresh enough."""
-        at, answer = self._answers.get(name, (0.0, None))
-        return answer if answer is not None and time.monotonic() - at < fresh_seconds else None
-
-    def note(self, name: object, answer: Answer) -> None:
-        """Remember an answer."""
-        self._answers[name] = (time.monotonic(), answer)
-        self._answers.move_to_end(name)
-        while len(self._answers) > REMEMBERED_MAX:
-            self._answers.popitem(last=False)
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -17,15 +17,19 @@ from imagequeue.dashboard.sessions import Session
 from imagequeue.dashboard.values import rows_at, text_at
 from imagequeue.dashboard.viewing import SEE_OTHER, Viewer, set_cookie
 
-STATUS_SECONDS: Final = 1.0
-MONEY_SECONDS: Final = 5.0
-"""Sums are asked for anew after so long; the status after STATUS_SECONDS."""
+STATUS_SECONDS: Final = 1.9
+"""A status is asked for anew after so long: a little less than a live page waits between two looks."""
+MONEY_SECONDS: Final = 10.0
+"""The same for sums of money."""
 UNAUTHORIZED: Final = 401
 ID_CHARACTERS_MAX: Final = 200
 
 
 async def show_overview(viewer: Viewer) -> Response:
-    """Show whether it is fine."""
+    """Show whether it is fine; viewers with the same key share what was made for one of them."""
+    remembered = viewer.board.overviews.recall(viewer.session.key, STATUS_SECONDS)
+    if remembered is not None:
+        return viewer.page("Overview", None, remembered, live=True)
     now = viewer.board.clock.now()
     status, today, month = await asyncio.gather(
         viewer.door.get("/v1/status", fresh_seconds=STATUS_SECONDS),
@@ -33,10 +37,14 @@ async def show_overview(viewer: Viewer) -> Response:
         _month(viewer, now),
     )
     viewer.board.history.note(status.body)
-    found = overview.Overview(
-        status=status, today=today, month=month, caps=_caps(viewer, month), history=viewer.board.history, now=now
+    content = overview.overview(
+        overview.Overview(
+            status=status, today=today, month=month, caps=_caps(viewer, month), history=viewer.board.history, now=now
+        )
     )
-    return viewer.page("Overview", status, overview.overview(found), live=True)
+    if not status.problem:
+        viewer.board.overviews.note(viewer.session.key, content)
+    return viewer.page("Overview", status, content, live=True)
 
 
 async def show_jobs(viewer: Viewer) -> Response:

@@ -4,6 +4,7 @@ A prompt, a tag or a name is only ever a child or an attribute's value, and both
 origin, handlers and styles in attributes are refused, and scripts have no text of their own.
 """
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 VOID: Final = frozenset({"input", "img", "meta", "link", "br", "hr"})
 LINKS: Final = frozenset({"href", "src", "action", "formaction"})
 TEXTLESS: Final = frozenset({"script", "style"})
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "�")
 
 
@@ -42,7 +44,8 @@ def el(tag: str, *children: Child, **attributes: Value) -> Html:
 
 def text(value: str) -> Html:
     """Return text as markup; control characters that no text needs become replacement characters."""
-    return Html(escape(value.translate(CONTROLS)))
+    shown = value.translate(CONTROLS) if CONTROL.search(value) else value  # few texts have any, and looking is cheaper
+    return Html(escape(shown))
 
 
 def join(*children: Child) -> Html:

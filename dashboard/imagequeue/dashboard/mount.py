@@ -9,10 +9,11 @@ from starlette.routing import Route
 
 from imagequeue.config.clock import Clock, SystemClock
 from imagequeue.dashboard import acting, handlers
-from imagequeue.dashboard.door import Memory, MountContext
+from imagequeue.dashboard.door import MountContext
 from imagequeue.dashboard.guard import HEADERS
 from imagequeue.dashboard.history import History
 from imagequeue.dashboard.layout import ROOT
+from imagequeue.dashboard.memory import Memory
 from imagequeue.dashboard.sessions import Sessions
 from imagequeue.dashboard.viewing import Dashboard, route
 
@@ -23,7 +24,12 @@ STATIC_SECONDS: Final = 300
 def routes(context: MountContext, clock: Clock | None = None) -> list[Route]:
     """Return the routes under /dashboard. They ask the door's API in the application that they are mounted in."""
     board = Dashboard(
-        context=context, clock=clock or SystemClock(), sessions=Sessions(), memory=Memory(), history=History()
+        context=context,
+        clock=clock or SystemClock(),
+        sessions=Sessions(),
+        answers=Memory(),
+        overviews=Memory(),
+        history=History(),
     )
     pages = {
         "": handlers.show_overview,

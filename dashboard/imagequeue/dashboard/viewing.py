@@ -13,12 +13,13 @@ from starlette.routing import Route
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.config.settings import Settings
-from imagequeue.dashboard.door import Answer, Door, Memory, MountContext
+from imagequeue.dashboard.door import Answer, Door, MountContext
 from imagequeue.dashboard.forms import Form, FormRefused, read_form
 from imagequeue.dashboard.guard import HEADERS, is_own_form
 from imagequeue.dashboard.history import History
-from imagequeue.dashboard.html import Child
+from imagequeue.dashboard.html import Child, Html
 from imagequeue.dashboard.layout import ROOT, note, page
+from imagequeue.dashboard.memory import Memory
 from imagequeue.dashboard.sessions import Session, Sessions, same_token
 
 COOKIE: Final = "imagequeue_session"
@@ -36,7 +37,8 @@ class Dashboard:
     context: MountContext
     clock: Clock
     sessions: Sessions
-    memory: Memory
+    answers: Memory[Answer]
+    overviews: Memory[Html]
     history: History
 
 
@@ -54,7 +56,7 @@ class Viewer:
     def door(self) -> Door:
         """The door, asked with the viewer's own key."""
         host = self.request.headers.get("host", "localhost")
-        return Door(self.request.app, host, self.session.key, self.board.memory)
+        return Door(self.request.app, host, self.session.key, self.board.answers)
 
     @property
     def settings(self) -> Settings | None:
