@@ -1,8 +1,13 @@
 """The command `plan`: what a volume of images needs and costs, before a single call is made."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from imagequeue.producer.planner.alternatives import Offer
+    from imagequeue.producer.planner.asking import Asked
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +42,18 @@ def plan(
     A month is 30 days, a day 1,440 minutes of even load. Give --images-per-day, --images-per-month, or --images with
     --by.
     """
+    from imagequeue.producer.planner.asking import Asked, asked_offers
+
+    asked = Asked(
+        images_per_day=images_per_day, images_per_month=images_per_month, model=model, size=size, quality=quality,
+        tier=tier, cache_hit_rate=cache_hit_rate, batch_share=batch_share, regenerations=regenerations,
+        prompt_characters=prompt_characters, orgs=orgs, images=images, by=by,
+    )  # fmt: skip
+    offers = asked_offers(subscription_usd, subscription_images, machine_usd, machine_images_per_second)
+    _show(asked, offers, as_json=as_json)
+
+
+def _show(asked: "Asked", offers: "Sequence[Offer]", *, as_json: bool) -> None:
     from imagequeue.config.catalog import load_catalog
     from imagequeue.config.clock import SystemClock
     from imagequeue.config.settings import load_settings
@@ -47,18 +64,7 @@ def plan(
     settings = load_settings()
     catalog = load_catalog(settings.catalog)
     today = SystemClock().now().date()
-    question = asking.question(
-        asking.Asked(
-            images_per_day=images_per_day, images_per_month=images_per_month, model=model, size=size, quality=quality,
-            tier=tier, cache_hit_rate=cache_hit_rate, batch_share=batch_share, regenerations=regenerations,
-            prompt_characters=prompt_characters, orgs=orgs, images=images, by=by,
-        ),
-        settings,
-        catalog,
-        today,
-    )  # fmt: skip
-    offers = asking.asked_offers(subscription_usd, subscription_images, machine_usd, machine_images_per_second)
-    found = planned(catalog, question, offers, today)
+    found = planned(catalog, asking.question(asked, settings, catalog, today), offers, today)
     if as_json:
         print_json(document.document(found, catalog))
     else:
