@@ -49,16 +49,12 @@ class SoakReport:
     plan: SoakPlan
     done: dict[str, int]
     seconds: float
-    recovery_seconds: tuple[float, ...]
+    returned_seconds: tuple[float, ...]
+    taken_seconds: tuple[float, ...]
     misplaced: tuple[str, ...]
     audits: int
     statuses: tuple[int | None, ...]
     findings: Findings
-
-    def percentile(self, share: float) -> float:
-        """Return the recovery time that this share of the jobs did not exceed."""
-        ordered = sorted(self.recovery_seconds)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
     @property
     def problems(self) -> list[str]:
@@ -69,8 +65,8 @@ class SoakReport:
         problems += [f"a worker that was asked to end: exit status {code}" for code in self.statuses if code != 0]
         if found.lost or found.settled_twice or found.ledger_nano != found.bill_nano:
             problems.append("lost, settled twice, or a ledger that is not the bill")
-        if self.percentile(1) > LEASE_SECONDS + 2:
-            problems.append(f"a job was taken up again only after {self.percentile(1):.1f} s")
+        if percentile(self.returned_seconds, 1) > LEASE_SECONDS + 2:
+            problems.append(f"a job was back in line only after {percentile(self.returned_seconds, 1):.1f} s")
         return problems
 
     def line(self) -> str:
@@ -82,9 +78,20 @@ class SoakReport:
             f"lost={found.lost} settled_twice={found.settled_twice} succeeded={found.succeeded} failed={found.failed} "
             f"calls={found.calls} called_again={found.called_again} in_doubt={found.doubted} images={found.files} "
             f"bill={format_usd(found.bill_nano)} ledger={format_usd(found.ledger_nano)} "
-            f"recovery_p50={self.percentile(0.5):.2f}s p100={self.percentile(1):.2f}s of {len(self.recovery_seconds)} "
-            f"(lease {LEASE_SECONDS:g}s) audits={self.audits} problems={len(self.problems)} seconds={self.seconds:.0f}"
+            f"back_in_line {_spread(self.returned_seconds)} taken_up {_spread(self.taken_seconds)} "
+            f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s) audits={self.audits} "
+            f"problems={len(self.problems)} seconds={self.seconds:.0f}"
         )
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"p50={percentile(seconds, 0.5):.2f}s p100={percentile(seconds, 1):.2f}s"
+
+
+def percentile(seconds: Sequence[float], share: float) -> float:
+    """Return the time that this share of the jobs did not exceed; 0 when there are none."""
+    ordered = sorted(seconds)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
 def soak(plan: SoakPlan) -> SoakReport:
@@ -103,7 +110,8 @@ def soak(plan: SoakPlan) -> SoakReport:
             plan=plan,
             done=dict(chaos.done),
             seconds=time.monotonic() - begun,
-            recovery_seconds=tuple(chaos.recovery.seconds),
+            returned_seconds=tuple(chaos.recovery.returned_seconds),
+            taken_seconds=tuple(chaos.recovery.taken_seconds),
             misplaced=tuple(sorted(chaos.misplaced)),
             audits=chaos.audits,
             statuses=statuses,

@@ -19,10 +19,16 @@ AUDITED: Final = 500
 
 @dataclass(kw_only=True)
 class Recovery:
-    """When the jobs of killed workers were taken up again."""
+    """When the jobs of killed workers were back in line, and when another worker took them up (or they had ended).
+
+    The first is the engine's doing: lease and reaper. The second also needs a worker with room, so it grows when others
+    are paused at the time, above all in the middle of a write to the SQLite ledger that they share.
+    """
 
     waiting: dict[str, tuple[float, int]] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
+    returned_seconds: list[float] = field(default_factory=list)
+    taken_seconds: list[float] = field(default_factory=list)
+    _returned: set[str] = field(default_factory=set)
 
     def killed(self, site: Site, pid: int) -> None:
         """Note what a process held when it was killed."""
@@ -34,9 +40,7 @@ class Recovery:
                     self.waiting[name.decode()] = (now, int(claim.split()[0]))
 
     def look(self, site: Site) -> None:
-        """Note which of them have been taken up, or have ended, since."""
-        if not self.waiting:
-            return
+        """Note which of them are back in line, and which have been taken up or have ended, since."""
         names = list(self.waiting)
         with site.redis.pipeline(transaction=False) as pipe:
             for name in names:
@@ -45,8 +49,13 @@ class Recovery:
         now = time.monotonic()
         for name, (delivery, status) in zip(names, rows, strict=True):
             since, before = self.waiting[name]
-            if (status != b"started" and status != b"queued") or int(delivery) > before:
-                self.seconds.append(now - since)
+            taken = int(delivery) > before or status not in (b"started", b"queued")
+            if name not in self._returned and (taken or status == b"queued"):
+                self.returned_seconds.append(now - since)
+                self._returned.add(name)
+            if taken:
+                self.taken_seconds.append(now - since)
+                self._returned.discard(name)
                 del self.waiting[name]
 
 

@@ -13,22 +13,27 @@ from imagequeue.worker.crashpoint import POINTS, VARIABLE
 
 JOBS = 6
 AFTER_TROUBLE = ("ending.after", "requeue.before", "requeue.after")
+ON_THE_WAY = tuple(point for point in POINTS if point not in AFTER_TROUBLE)
 LEASE = {"IMAGEQUEUE_LEASE_SECONDS": "1"}
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("point", POINTS)
-def test_whatever_was_half_done_is_taken_up_again(quick_site: Site, point: str) -> None:
-    """Fails as well when the place is never reached: then it would prove nothing."""
-    site = beside(quick_site, point.replace(".", "-"), port=quick_site.port)
-    quick_site.simulator.control.set_faults(*[Fault(kind="server_error", count=3)] * (point in AFTER_TROUBLE))
-    site.enqueue(JOBS, random.Random(1))  # noqa: S311  # dice
-    victim = site.nursery.start(burst=True, **LEASE, **{VARIABLE: point})
-    assert victim.join() == -signal.SIGKILL, f"{point} was never reached"
+@pytest.mark.parametrize("points", [ON_THE_WAY, AFTER_TROUBLE], ids=["on the way", "after trouble"])
+def test_whatever_was_half_done_is_taken_up_again(quick_site: Site, points: tuple[str, ...]) -> None:
+    """One worker for each place, each on a site of its own; a place that is never reached would prove nothing."""
+    trouble = [Fault(kind="server_error")] if points == AFTER_TROUBLE else []
+    quick_site.simulator.control.set_faults(*trouble)
+    sites = {point: beside(quick_site, point.replace(".", "-"), port=quick_site.port) for point in points}
+    for site in sites.values():
+        site.enqueue(JOBS, random.Random(1))  # noqa: S311  # dice
+    victims = {point: site.nursery.start(burst=True, **LEASE, **{VARIABLE: point}) for point, site in sites.items()}
+    for point, victim in victims.items():
+        assert victim.join() == -signal.SIGKILL, f"{point} was never reached"
     quick_site.simulator.control.set_faults()
-    heir = site.nursery.start(burst=True, **LEASE)
-    assert heir.join() == 0
-    found = asyncio.run(findings(site))
-    assert found.problems == ()
-    assert (found.lost, found.settled_twice, found.succeeded) == (0, 0, JOBS)
-    assert found.ledger_nano == found.bill_nano
+    heirs = {point: site.nursery.start(burst=True, **LEASE) for point, site in sites.items()}
+    for point, site in sites.items():
+        assert heirs[point].join() == 0, point
+        found = asyncio.run(findings(site))
+        assert found.problems == (), point
+        assert (found.lost, found.settled_twice, found.succeeded) == (0, 0, JOBS)
+        assert found.ledger_nano == found.bill_nano

@@ -18,6 +18,6 @@ def test_sixty_strikes_lose_nothing_and_the_ledger_is_the_bill() -> None:
     report = soak(SoakPlan(kills=KILLS, jobs=JOBS, seed=seed))
     print(report.line())  # noqa: T201  # shown when the test fails
     assert sum(report.done.values()) == KILLS
-    assert report.recovery_seconds
+    assert report.taken_seconds
     assert report.audits > KILLS
     assert report.problems == []

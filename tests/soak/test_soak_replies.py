@@ -14,7 +14,7 @@ from soak_site import Site, beside
 JOBS = 6
 FULL = "SOAK_FULL"
 AT_ONCE = 6
-COMMANDS_MAX = 60 if FULL in os.environ else 24
+COMMANDS_MAX = 60 if FULL in os.environ else 12
 STARTS_MAX = 3
 LEASE = {"IMAGEQUEUE_LEASE_SECONDS": "1"}
 
