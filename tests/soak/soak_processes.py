@@ -28,7 +28,7 @@ from redis.retry import Retry
 READY_TRIES_MAX: Final = 400
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
-PRELOADED: Final = ["imagequeue.worker.main", "imagequeue.worker.logs", "soak_processes"]
+PRELOADED: Final = ["imagequeue.worker.main", "imagequeue.config.logs", "soak_processes"]
 
 
 def server_binary(kind: str) -> str:
@@ -70,8 +70,8 @@ def running_server(folder: Path, kind: str = "valkey") -> Iterator[int]:
 
 def run_worker_here(environ: Mapping[str, str], log: str, burst: bool) -> None:  # noqa: FBT001  # passed by position to a process
     """Be a worker, as `python -m imagequeue.worker` is one; called in a process of its own."""
+    from imagequeue.config.logs import set_up_logs
     from imagequeue.config.settings import load_settings
-    from imagequeue.worker.logs import set_up_logs
     from imagequeue.worker.main import WorkerOptions, run_worker
 
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

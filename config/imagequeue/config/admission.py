@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from imagequeue.config.available import refuse_unavailable
 from imagequeue.config.catalog import Catalog, check_job, choose_model, estimate_tokens
 from imagequeue.config.job import Job
 
@@ -18,8 +19,10 @@ class Admitted:
 def admit(job: Job, catalog: Catalog, *, preference: Sequence[str], served: Callable[[str], bool]) -> Admitted:
     """Return the job with its model decided; JobRefused names the field that its model does not accept.
 
-    A job that names no model gets the first of `preference` that is `served`.
+    A job that names no model gets the first of `preference` that is `served`. What this version cannot do is refused
+    by name, never ignored.
     """
+    refuse_unavailable(job)
     model_name = job.model or choose_model(job, preference, served)
     checked = check_job(job.model_copy(update={"model": model_name}), catalog)
     return Admitted(job=checked, tokens=tokens_of(checked, catalog))

@@ -7,7 +7,6 @@ from imagequeue.config.admission import admit
 from imagequeue.config.catalog import Catalog, lifecycle, served_by
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
-from imagequeue.producer.available import refuse_unavailable
 from imagequeue.queue.entries import Entry, new_job_id
 
 
@@ -26,7 +25,6 @@ class Admission:
         """
         if job.cache is None and self._settings.cache != "off":
             job = job.model_copy(update={"cache": self._settings.cache})
-        refuse_unavailable(job)
         admitted = admit(job, self._catalog, preference=self._settings.models, served=self._served)
         return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens)
 

@@ -20,8 +20,8 @@ def register(app: typer.Typer) -> None:
         burst: Annotated[bool, typer.Option("--burst", help="End when nothing is queued, delayed or leased.")] = False,  # noqa: FBT002 - typer's way to say a flag
     ) -> None:
         """Pull jobs at the steady pace the tiers allow, call the image API, store images, write costs to the ledger."""
+        from imagequeue.config.logs import set_up_logs
         from imagequeue.config.settings import load_settings
-        from imagequeue.worker.logs import set_up_logs
         from imagequeue.worker.main import WorkerOptions, run_worker
         from imagequeue.worker.supervisor import supervise
 

@@ -1,29 +1,11 @@
-"""The door's log lines: one event with fields on stderr, for a terminal or as JSON. No prompts, no keys."""
+"""The door's log lines, and those of the web server under it."""
 
 import logging
-import sys
-from typing import Final
 
-import structlog
-
-LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+from imagequeue.config.logs import set_up_logs as write_lines
 
 
 def set_up_logs(level: str) -> None:
     """Write log lines of at least `level`; uvicorn's own from warnings on."""
-    terminal = sys.stderr.isatty()
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    write_lines(level)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
