@@ -37,7 +37,7 @@ check: $(DEV_STAMP) ## lint, types, direction of imports
 test: check ## check, then all tests
 	$(BIN)/pytest
 
-soak: install ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey KILLS= JOBS= SEED=
+soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey KILLS= JOBS= SEED=
 	$(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),1000) --jobs $(or $(JOBS),100000) --server $(or $(SERVER),valkey) $(if $(SEED),--seed $(SEED))
 	SOAK_FULL=1 $(BIN)/pytest -n 0 tests/soak/test_soak_replies.py
 
