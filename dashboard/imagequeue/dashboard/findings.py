@@ -54,7 +54,7 @@ def _about_queues(status: Json) -> Iterable[Finding]:
         yield Finding(level="bad", text="All queues are suspended (rq suspend); rq resume ends it.")
     if not rows_at(status, "workers"):
         level: Level = "bad" if open_jobs else "warn"
-        yield Finding(level=level, text="No worker is running. Start one with `imagequeue worker`.")
+        yield Finding(level=level, text="No worker is running. Start one with: imagequeue worker")
     for worker in rows_at(status, "workers"):
         if text_at(worker, "note"):
             yield Finding(level="warn", text=f"Worker {text_at(worker, 'name')}: {text_at(worker, 'note')}")
@@ -95,7 +95,8 @@ def _about_money(month: Json, caps: Sequence[CapUse]) -> Iterable[Finding]:
     if doubtful:
         amount = usd(usd_at(month, "in_doubt_usd"))
         calls = plural(doubtful, "call is", "calls are")
-        yield Finding(level="warn", text=f"{calls} in doubt, up to {amount}; `imagequeue ledger reconcile` settles it.")
+        remedy = "settle it with: imagequeue ledger reconcile"
+        yield Finding(level="warn", text=f"{calls} in doubt, up to {amount}; {remedy}")
 
 
 def nano(amount: object) -> int:

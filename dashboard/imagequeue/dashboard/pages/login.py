@@ -23,7 +23,7 @@ def login_page(session: Session, problem: str, back: str) -> Html:
         ),
         el(
             "p",
-            "`imagequeue keys create --name NAME` makes a key. It is kept in this server's memory only.",
+            "Make a key with: imagequeue keys create --name NAME. It is kept in this server's memory only.",
             class_="quiet",
         ),
         class_="login",

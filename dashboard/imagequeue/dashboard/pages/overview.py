@@ -79,7 +79,7 @@ def _tile(value: str, name: str, link: str) -> Html:
 def _queues(status: Json) -> Html:
     rows = [_queue(queue) for queue in rows_at(status, "queues")]
     if not rows:
-        return empty("No job was ever enqueued. `imagequeue enqueue --prompt TEXT` makes the first one.")
+        return empty("No job was ever enqueued. Make the first one with: imagequeue enqueue --prompt TEXT")
     numbers = ("queued", "in flight", "waiting", "parked", "failed", "oldest")
     columns = (("model", ""), ("priority", ""), *((name, "number") for name in numbers))
     return table("Queues by model and priority", columns, rows)

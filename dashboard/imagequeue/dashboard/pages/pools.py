@@ -61,7 +61,7 @@ def _stopped(pools: Sequence[Json]) -> Html | None:
         name = text_at(pool, "name")
         if text_at(pool, "suspended"):
             until = moment_at(pool, "suspended_until")
-            ends = ["; ends ", moment(until)] if until else [f"; `imagequeue resume '{name}'` ends it"]
+            ends = ["; ends ", moment(until)] if until else [f"; end it with: imagequeue resume '{name}'"]
             lines.append(el("li", f"{name} is suspended: {text_at(pool, 'suspended')}", ends, class_="bad"))
         elif text_at(pool, "pause_reason"):
             until = moment_at(pool, "paused_until")
