@@ -48,6 +48,12 @@ def test_a_key_lets_in_and_stays_in_this_process(closed: FakeDoor, visit: Visit)
     assert "Log out" in page.text
 
 
+def test_behind_tls_the_cookie_is_for_tls_only(closed: FakeDoor, visit: Visit) -> None:
+    assert "Secure" not in visit(closed).get("/dashboard/login").headers["set-cookie"]
+    closed.settings = closed.settings.model_copy(update={"public_url": "https://images.example"})
+    assert "Secure" in visit(closed).get("/dashboard/login").headers["set-cookie"]
+
+
 def test_a_session_gets_a_new_name_when_it_gets_a_key(closed: FakeDoor, visit: Visit) -> None:
     visitor = visit(closed)
     visitor.get("/dashboard/login")

@@ -125,7 +125,7 @@ async def log_in(viewer: Viewer) -> Response:
         return _login(viewer, "This key is unknown, mistyped, expired or revoked.", back, UNAUTHORIZED)
     viewer.board.sessions.logout(viewer.session.id)
     response = RedirectResponse(back, SEE_OTHER)
-    set_cookie(response, viewer.request, viewer.board.sessions.login(SecretStr(key)))
+    set_cookie(response, viewer.board, viewer.request, viewer.board.sessions.login(SecretStr(key)))
     return response
 
 

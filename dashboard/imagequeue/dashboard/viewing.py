@@ -113,13 +113,14 @@ async def _served(board: Dashboard, request: Request, handler: Handler, *, to_al
     viewer = Viewer(request=request, board=board, session=session, oversees=bool(oversees), form=form)
     response = await handler(viewer)
     if found is None and COOKIE not in response.headers.get("set-cookie", ""):
-        set_cookie(response, request, session)
+        set_cookie(response, board, request, session)
     return response
 
 
-def set_cookie(response: Response, request: Request, session: Session) -> None:
-    """Give a browser its session: for this part of this site, out of reach of scripts."""
-    secure = request.url.scheme == "https"
+def set_cookie(response: Response, board: Dashboard, request: Request, session: Session) -> None:
+    """Give a browser its session: for this part of this site, out of reach of scripts, over TLS where there is any."""
+    public_url = board.context.settings.public_url or str(request.url)
+    secure = public_url.startswith("https://")
     response.set_cookie(COOKIE, session.id, path=ROOT, httponly=True, samesite="strict", secure=secure)
 
 
