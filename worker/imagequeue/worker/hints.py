@@ -36,7 +36,8 @@ class Hints:
 
     async def listen(self) -> None:
         """Pass hints on, for ever: a broken connection is made again, a refusal is asked again later."""
-        while True:
+        this = asyncio.current_task()
+        while not _is_cancelled(this):
             try:
                 await self._listen()
             except (RedisError, OSError) as error:
@@ -50,7 +51,8 @@ class Hints:
             await channel.subscribe(CHANNEL)
             self.working = True
             self._hint(())  # what changed before is not told
-            while True:
+            this = asyncio.current_task()
+            while not _is_cancelled(this):
                 message = await channel.get_message(timeout=LISTEN_SECONDS)
                 if message is not None:
                     self._hint(message["data"] or ())
@@ -63,3 +65,8 @@ class Hints:
         own = await connection.read_response()
         await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", str(own), "BCAST", "PREFIX", self._prefix)
         await connection.read_response()
+
+
+def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
+    """A client library may take a cancellation for a timeout of its own; it is still asked for."""
+    return task is not None and task.cancelling() > 0
