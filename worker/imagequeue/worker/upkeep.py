@@ -61,7 +61,7 @@ class Upkeep:
         return [asyncio.create_task(self._again(*each), name=each[0]) for each in loops]
 
     async def _again(self, name: str, pause_seconds: float, step: Callable[[], Awaitable[None]]) -> None:
-        # A client library may take a cancellation for a timeout of its own, so an exception alone does not end the loop.
+        # A client library may take a cancellation for its own timeout, so the exception alone does not end the loop.
         this = asyncio.current_task()
         while this is None or not this.cancelling():
             try:
