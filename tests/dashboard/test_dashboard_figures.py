@@ -23,7 +23,7 @@ def samples(started: list[int], step: float = 2.0) -> list[Sample]:
     ]
 
 
-@given(per_step=st.integers(0, 500), length=st.integers(7, 60))
+@given(per_step=st.integers(2, 500), length=st.integers(7, 60))
 def test_a_steady_pace_is_told_exactly(per_step: int, length: int) -> None:
     found = points(samples([per_step * place for place in range(length)]))
     assert found
@@ -33,6 +33,13 @@ def test_a_steady_pace_is_told_exactly(per_step: int, length: int) -> None:
 def test_no_pace_is_told_before_ten_seconds() -> None:
     assert points(samples([0, 10, 20, 30, 40])) == []
     assert len(points(samples([0, 10, 20, 30, 40, 50]))) == 1
+
+
+def test_few_starts_are_counted_over_a_minute_so_that_they_seem_no_more_than_they_are() -> None:
+    burst = [0, 2, *[2] * 10, *[4] * 20]
+    found = points(samples(burst))
+    assert found[0].at - START >= timedelta(seconds=56)
+    assert max(point.rate for point in found) < 5
 
 
 def test_a_count_that_began_anew_makes_no_negative_pace() -> None:
@@ -74,7 +81,7 @@ def test_refusals_and_standstills_are_drawn_and_worded() -> None:
 )
 def test_every_line_stays_within_its_drawing(rates: list[int], ceiling: float | None, late: int) -> None:
     found = points(samples(sorted(rates)))
-    drawn = chart("p", found, ceiling, None, found[-1].at + timedelta(seconds=late))
+    drawn = chart("p", found, ceiling, None, START + timedelta(seconds=late))
     pairs = drawn.partition('points="')[2].partition('"')[0].split()
     for pair in pairs:
         x, y = map(float, pair.split(","))

@@ -35,7 +35,7 @@ def chart(name: str, points: Sequence[Point], ceiling: float | None, pace: float
 def worded(name: str, points: Sequence[Point], ceiling: float | None) -> str:
     """Return what the drawing shows in words."""
     if not points:
-        return f"{name}: the line begins after ten seconds"
+        return f"{name}: the line begins within a minute"
     against = "no ceiling" if ceiling is None else f"a ceiling of {count(ceiling)}"
     refusals = plural(sum(point.refused for point in points), "refusal")
     return f"{name}: {count(points[-1].rate)} images a minute against {against}; {refusals} in the last minutes"

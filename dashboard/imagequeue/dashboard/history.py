@@ -14,7 +14,8 @@ SAMPLE_SECONDS: Final = 1.5
 RATE_SECONDS: Final = 60.0
 """A rate is what was started in the last minute, however few that are."""
 RATE_SECONDS_MIN: Final = 10.0
-"""Over less than this no rate is told; the line begins then."""
+STARTS_MIN: Final = 10
+"""Over less time, or over less than a minute with fewer starts, no rate is told: it would swing above a low ceiling."""
 POOLS_MAX: Final = 200
 
 
@@ -79,12 +80,13 @@ def points(samples: list[Sample]) -> list[Point]:
             first = last
             continue
         seconds = (samples[last].at - samples[first].at).total_seconds()
-        if seconds < RATE_SECONDS_MIN:
+        started = samples[last].started - samples[first].started
+        if seconds < RATE_SECONDS_MIN or (started < STARTS_MIN and seconds < RATE_SECONDS - 2 * SAMPLE_SECONDS):
             continue
         found.append(
             Point(
                 at=samples[last].at,
-                rate=(samples[last].started - samples[first].started) * 60 / seconds,
+                rate=started * 60 / seconds,
                 refused=max(0, samples[last].refused - samples[last - 1].refused),
                 stopped=samples[last].stopped,
             )
