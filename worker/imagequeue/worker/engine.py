@@ -93,6 +93,7 @@ class Engine:
         self._hinted = hinted
         self._unsure = False
         self._idle = False
+        self._was_over = False
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self._wake = asyncio.Event()
@@ -193,9 +194,15 @@ class Engine:
             await self._life.broke_off(claims, claim)
 
     async def _is_over(self, answer: ClaimAnswer) -> bool:
+        """Two looks in a row found nothing to claim, and nothing claimed or delayed in between.
+
+        One is not enough: what a reaper or a delay puts back in line after the claim is neither claimed nor delayed.
+        """
         if answer.claims or answer.wait_us is not None or answer.suspended or self.flight.tasks:
+            self._was_over = False
             return False
-        return await self._pending() == 0
+        was_over, self._was_over = self._was_over, await self._pending() == 0
+        return was_over and self._was_over
 
     def _pause_seconds(self, answer: ClaimAnswer) -> float:
         self._idle = answer.wait_us is None
