@@ -5,10 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
+from ledger_databases import database
 from ledger_values import ManualClock
 
 from imagequeue.ledger.database import parse_url, writer_engine
@@ -52,17 +51,6 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def execute(server: str, statement: str) -> None:
-    """Run one statement outside any transaction."""
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(statement.encode())
-
-
-def of_database(server: str, name: str) -> str:
-    """Return the URL of another database of the server."""
-    return server.replace("/postgres?", f"/{name}?")
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Yield the URL of a ledger without a row, on each kind of database."""
@@ -71,7 +59,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/ledger.db"
         return
     template = request.getfixturevalue("postgresql_template")
-    yield from _database(request.getfixturevalue("postgresql_server"), f" TEMPLATE {template}")
+    yield from database(request.getfixturevalue("postgresql_server"), f" TEMPLATE {template}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -80,14 +68,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ledger.db"
         return
-    yield from _database(request.getfixturevalue("postgresql_server"), "")
-
-
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"ledger_{uuid4().hex}"
-    execute(server, f"CREATE DATABASE {name}{template}")
-    yield of_database(server, name)
-    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+    yield from database(request.getfixturevalue("postgresql_server"), "")
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 import pytest
-from conftest import execute, of_database
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from ledger_databases import execute, of_database
 from ledger_values import ManualClock, ending, image, request, settlement
 
 from imagequeue.ledger.api import AlreadyDone, CacheHit, Cap, CapReached, Held, JobFacts, JobFailure

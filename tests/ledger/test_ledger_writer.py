@@ -123,9 +123,9 @@ def test_a_hold_that_nobody_waits_for_any_more_is_voided(ledger_url: str) -> Non
 
 
 def test_a_killed_connection_loses_nothing(postgresql_server: str, postgresql_template: str) -> None:
-    from conftest import _database
+    from ledger_databases import database
 
-    database = _database(postgresql_server, f" TEMPLATE {postgresql_template}")
+    database = database(postgresql_server, f" TEMPLATE {postgresql_template}")
     url = next(database)
 
     async def story() -> None:
