@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_databases import database
+from ledger_databases import database, execute, of_database
 from ledger_values import ManualClock
 
 from imagequeue.ledger.database import parse_url, writer_engine
