@@ -16,7 +16,7 @@ from imagequeue.worker.identity import Identity
 from imagequeue.worker.life import JobLife
 
 CLAIM_BATCH_MAX = 64
-POLL_SECONDS = 0.04
+POLL_SECONDS = 0.05
 """Longest sleep between looks while jobs wait, and while idle when the server cannot hint at changes."""
 IDLE_POLL_SECONDS = 0.5
 """Sleep of an idle worker between looks; the server's hint that a queue changed wakes it at once."""

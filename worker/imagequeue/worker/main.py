@@ -43,8 +43,8 @@ from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.upkeep import Upkeep
 
-BURST_PARTS_PER_SLEEP = 4
-"""Starts are gathered for a quarter of the burst, so that three quarters remain for a late wake-up."""
+BURST_PARTS_PER_SLEEP = 2
+"""Starts are gathered for half of the burst, so that the other half remains for a late wake-up."""
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
