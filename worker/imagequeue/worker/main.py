@@ -17,7 +17,7 @@ from imagequeue.config.admission import admit
 from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
-from imagequeue.config.errors import ConfigError
+from imagequeue.config.errors import ConfigError, StoreUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
@@ -48,6 +48,8 @@ BURST_PARTS_PER_SLEEP = 2
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
+
+LEFTOVER_SECONDS = 3600.0
 
 log = structlog.get_logger("imagequeue.worker")
 
@@ -157,11 +159,23 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         hint=engine.hint,
         tick=lambda: _tick(identity, board, engine, health),
     )
+    await _sweep(opened.store)
     discovery = Discovery(
         transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
     )
     hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
     await _live(settings, board, identity, engine, upkeep, scripts, (hints.listen(), discovery.run()))
+
+
+async def _sweep(store: ImageStore) -> None:
+    """Remove what writers that were killed left behind; young files may be another worker's at this moment."""
+    try:
+        removed = await store.sweep_temporary(LEFTOVER_SECONDS)
+    except StoreUnavailable as error:
+        log.warning("the store cannot be swept", error=str(error))
+    else:
+        if removed:
+            log.info("removed unfinished files of killed writers", files=removed)
 
 
 async def _live(
