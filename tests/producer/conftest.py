@@ -18,7 +18,7 @@ ORG = {"name": "main", "api_key": "sk-test", "base_url": "http://127.0.0.1:9/v1"
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a server that nothing but this session uses."""
+    """Yield the address of a server that nothing but this test run uses."""
     folder = tmp_path_factory.mktemp("server")
     yield ensure_server(folder)
     stop_server(folder)

@@ -16,7 +16,7 @@ _databases = count(1)
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Yield a server that nothing but this session uses."""
+    """Yield a server that nothing but this test run uses."""
     with running_server(tmp_path_factory.mktemp("valkey")) as running:
         yield running
 

@@ -9,7 +9,7 @@ from imagequeue.config.embedded import ensure_server, stop_server
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a Valkey that only this session uses."""
+    """Yield the address of a Valkey that only this test run uses."""
     folder = tmp_path_factory.mktemp("server")
     yield ensure_server(folder)
     stop_server(folder)

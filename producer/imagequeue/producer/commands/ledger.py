@@ -124,7 +124,7 @@ def resolve(
     billed: Annotated[bool, typer.Option("--billed", help="It was billed at the whole amount that is held.")] = False,  # noqa: FBT002 - typer makes an option of it
     not_billed: Annotated[bool, typer.Option("--not-billed", help="It was not billed.")] = False,  # noqa: FBT002 - typer makes an option of it
     reason: Annotated[str, typer.Option(help="How you know; kept with the attempt.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who decides; the user of this session unless given.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who decides; the user who runs the command unless given.")] = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
     """Decide an attempt that was sent and never answered, or list those that wait for a decision."""
