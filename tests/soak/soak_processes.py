@@ -70,6 +70,9 @@ def running_server(folder: Path, kind: str = "valkey") -> Iterator[int]:
 
 def run_worker_here(environ: Mapping[str, str], log: str, burst: bool) -> None:  # noqa: FBT001  # passed by position to a process
     """Be a worker, as `python -m imagequeue.worker` is one; called in a process of its own."""
+    signal.signal(
+        signal.SIGTERM, lambda _number, _frame: os._exit(0)
+    )  # until it is a worker, which hears signals itself
     from imagequeue.config.logs import set_up_logs
     from imagequeue.config.settings import load_settings
     from imagequeue.worker.main import WorkerOptions, run_worker

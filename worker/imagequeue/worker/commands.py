@@ -1,6 +1,7 @@
 """`imagequeue worker`: pulls jobs and runs them."""
 
-from typing import Annotated
+import signal
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
         burst: Annotated[bool, typer.Option("--burst", help="End when nothing is queued, delayed or leased.")] = False,  # noqa: FBT002 - typer's way to say a flag
     ) -> None:
         """Pull jobs at the steady pace the tiers allow, call the image API, store images, write costs to the ledger."""
+        signal.signal(signal.SIGTERM, _leave)  # until the engine hears signals itself: nothing is held yet
         from imagequeue.config.logs import set_up_logs
         from imagequeue.config.settings import load_settings
         from imagequeue.worker.main import WorkerOptions, run_worker
@@ -32,3 +34,7 @@ def register(app: typer.Typer) -> None:
             run_worker(settings, options)
         else:
             supervise(processes, options)
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from imagequeue.worker.life import JobLife, Parts
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.returns import Returns
+from imagequeue.worker.stopping import StopRequests
 from imagequeue.worker.upkeep import Upkeep
 
 BURST_PARTS_PER_SLEEP = 2
@@ -73,10 +73,12 @@ def run_worker(settings: Settings, options: WorkerOptions) -> None:
 
 
 async def _work(settings: Settings, options: WorkerOptions) -> None:
+    stopping = StopRequests()
+    stopping.listen()
     catalog = load_catalog(settings.catalog)
     url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
     async with _opened(settings, url) as opened:
-        await _run(settings, options, catalog, url, opened)
+        await _run(settings, options, catalog, url, opened, stopping)
 
 
 async def _embedded(settings: Settings) -> str:
@@ -120,7 +122,9 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
         await redis.aclose()
 
 
-async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: _Opened) -> None:
+async def _run(
+    settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: _Opened, stopping: StopRequests
+) -> None:
     scripts = Scripts(opened.redis, settings.keys)
     health = Health()
     board = Board(
@@ -147,6 +151,7 @@ async def _run(settings: Settings, options: WorkerOptions, catalog: Catalog, url
         hinted=lambda: hints.working,
     )
     engine_box.append(engine)
+    stopping.hand_to(engine.stop)
     upkeep = Upkeep(
         scripts=scripts,
         board=board,
@@ -193,9 +198,6 @@ async def _live(
     await identity.born(board.queues)
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
     loops = [*upkeep.start(), *(asyncio.create_task(each) for each in also)]
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, engine.stop)
     try:
         await engine.run()
     finally:

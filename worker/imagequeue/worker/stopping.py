@@ -1,0 +1,32 @@
+"""Stop signals, heard from the first moment on: one that comes before the engine is there is not lost."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequests:
+    """Counts stop signals and passes each on to whoever is there to hear it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._stop: Callable[[], None] | None = None
+
+    def listen(self) -> None:
+        """Hear signals from now on; called inside the running event loop."""
+        loop = asyncio.get_running_loop()
+        for name in STOP_SIGNALS:
+            loop.add_signal_handler(name, self._ask)
+
+    def hand_to(self, stop: Callable[[], None]) -> None:
+        """Call `stop` for each signal, also for those that came before."""
+        self._stop = stop
+        for _ in range(self._count):
+            stop()
+
+    def _ask(self) -> None:
+        self._count += 1
+        if self._stop is not None:
+            self._stop()
