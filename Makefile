@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
+NODE_STAMP := tests/node/node_modules/.installed
 
 .PHONY: help install demo test check soak benchmark requirements clean
 
@@ -25,6 +26,11 @@ $(DEV_STAMP): $(STAMP) requirements/dev.txt
 	$(LOCKED) -r requirements/dev.txt
 	@touch $@
 
+# The Node client and the accessibility rules that tests use, where npm is present; elsewhere those tests skip and say so.
+$(NODE_STAMP): tests/node/package-lock.json
+	if command -v npm >/dev/null; then npm ci --silent --prefix tests/node; fi
+	@mkdir -p $(@D) && touch $@
+
 demo: install ## see the whole product work on this machine, with a simulated provider
 	$(BIN)/imagequeue demo
 
@@ -34,7 +40,7 @@ check: $(DEV_STAMP) ## lint, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## check, then all tests
+test: check $(NODE_STAMP) ## check, then all tests
 	$(BIN)/pytest
 
 soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey KILLS= JOBS= SEED=
@@ -46,4 +52,4 @@ requirements: ## pin every dependency again, with hashes
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -c requirements/run.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
 
 clean: ## remove what the commands above made
-	rm -rf .venv .imagequeue dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .imagequeue dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/node/node_modules
