@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from queue_world import DEFAULT, HIGH, World, job
+from queue_world import DEFAULT, World, job
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import Job
@@ -65,16 +65,3 @@ def test_a_job_for_later_waits_in_rqs_scheduled_registry(world: World) -> None:
 def test_a_job_without_a_model_is_refused() -> None:
     with pytest.raises(JobRefused, match="model"):
         _ = Entry(id="one", job=Job(prompt="a cat")).queue
-
-
-def test_workers_are_told_which_queue_has_something(world: World) -> None:
-    channel = world.raw.pubsub(ignore_subscribe_messages=True)
-    channel.subscribe(f"{world.keys.own}:wake")
-    channel.get_message(timeout=5)
-    world.put(priority="high")
-    message = None
-    for _ in range(50):
-        message = message or channel.get_message(timeout=0.1)
-    channel.close()
-    assert message is not None
-    assert message["data"].decode() == HIGH

@@ -8,7 +8,7 @@
 local FIELDS = tonumber(ARGV[3])
 local now = now_us()
 local at = iso(now)
-local answers, queues = {}, {}
+local answers = {}
 for base = 4, #ARGV, FIELDS do
   local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, data =
     unpack(ARGV, base, base + FIELDS - 1)
@@ -27,10 +27,8 @@ for base = 4, #ARGV, FIELDS do
       wait_in('scheduled', q, id, until_seconds, '{"reason":"backoff","detail":"not_before is in the future"}')
     else
       enter(q, id, tenant, age, false)
-      queues[q] = true
     end
     answers[#answers + 1] = ''
   end
 end
-for q in pairs(queues) do redis.call('PUBLISH', OWN .. ':wake', q) end
 return answers

@@ -24,5 +24,4 @@ else
 end
 enter(to, id, tenant, age_of(key, now_us()), false)
 announce(id, 'queued')
-redis.call('PUBLISH', OWN .. ':wake', to)
 return status

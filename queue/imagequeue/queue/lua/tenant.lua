@@ -12,7 +12,6 @@ else
     local q = ARGV[index]
     if redis.call('EXISTS', line_key(q, tenant)) == 1 and not redis.call('ZSCORE', tenants_key(q), tenant) then
       redis.call('ZADD', tenants_key(q), redis.call('HGET', meta_key(q), 'vtime') or '0', tenant)
-      redis.call('PUBLISH', OWN .. ':wake', q)
     end
   end
 end
