@@ -9,6 +9,7 @@ from ledger_values import NOON, ManualClock, ending, held, image, opened, reques
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger.api import AlreadyDone, CacheHit, Held, JobFacts, JobFailure, WebhookDue
+from imagequeue.ledger.outbox import OutboxQuery
 
 HOOK = WebhookDue(url="https://example.com/hook", event="job.succeeded", payload='{"id": 1}')
 FAILURE = JobFailure(code="moderation_blocked", message="refused by the provider")
@@ -232,19 +233,19 @@ def test_a_message_is_due_once_its_outcome_is_stored_and_until_it_is_delivered(l
         async with opened(ledger_url, clock) as ledger:
             hold = await held(ledger, "job")
             assert await ledger.claim_webhooks(10, 30) == ()
-            await ledger.settle(hold.attempt_id, replace(settlement(), webhook=HOOK))
+            await ledger.settle(hold.attempt_id, replace(settlement(), webhooks=(HOOK,)))
             (due,) = await ledger.claim_webhooks(10, 30)
             assert (due.job_id, due.url, due.payload, due.tries) == ("job", HOOK.url, HOOK.payload, 1)
             assert await ledger.claim_webhooks(10, 30) == ()
             clock.forward(seconds=30)
             (again,) = await ledger.claim_webhooks(10, 30)
             assert again.tries == 2
-            await ledger.webhook_failed(again.webhook_id, "503", clock.now() + timedelta(minutes=5))
+            await ledger.webhook_failed(again, "503", clock.now() + timedelta(minutes=5))
             clock.forward(minutes=4)
             assert await ledger.claim_webhooks(10, 30) == ()
             clock.forward(minutes=1)
             (last,) = await ledger.claim_webhooks(10, 30)
-            assert await ledger.webhook_delivered(last.webhook_id)
+            assert await ledger.webhook_delivered(last)
             clock.forward(days=1)
             assert await ledger.claim_webhooks(10, 30) == ()
 
@@ -278,5 +279,61 @@ def test_a_hold_names_what_is_wrong_with_it(ledger_url: str) -> None:
             with pytest.raises(ValueError, match="images"):
                 await ledger.hold(request(images=0))
             assert isinstance(await ledger.hold(request()), Held)
+
+    asyncio.run(story())
+
+
+def test_an_outcome_without_an_attempt_says_whose_job_it_was(ledger_url: str) -> None:
+    facts = JobFacts(model="dall-e-3", tenant="shop", priority="low", tags={"a": "b"}, intent="cover")
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            await ledger.record_outcome("job", JobFailure(code="x", message="y", status="cancelled"), facts)
+            assert (await ledger.outcomes(["job"]))["job"].facts == facts
+
+    asyncio.run(story())
+
+
+def test_the_outbox_leaves_urls_out_and_tells_its_figures(ledger_url: str) -> None:
+    other = replace(HOOK, url="https://other.example/")
+    failure = JobFailure(code="x", message="y", webhooks=(HOOK, other))
+
+    async def story() -> None:
+        clock = ManualClock()
+        async with opened(ledger_url, clock) as ledger:
+            await ledger.record_outcome("job", failure, JobFacts(tenant="shop"))
+            assert await ledger.webhooks_due()
+            (taken,) = await ledger.claim_webhooks(10, 30, without=[HOOK.url])
+            assert taken.url == other.url
+            assert await ledger.webhook_failed(taken, "503", clock.now() + timedelta(minutes=5))
+            clock.forward(seconds=60)
+            figures = await ledger.outbox()
+            assert (figures.waiting, figures.retrying, figures.overdue_seconds) == (2, 1, 60)
+            (shown,) = await ledger.webhooks(OutboxQuery(tenant="shop", state="retrying", url_prefix="https://other"))
+            assert (shown.state, shown.tries, shown.last_error) == ("retrying", 1, "503")
+            assert await ledger.webhooks(OutboxQuery(tenant="another")) == ()
+
+    asyncio.run(story())
+
+
+def test_a_failure_told_late_changes_nothing_and_a_redelivery_starts_anew(ledger_url: str) -> None:
+    async def story() -> None:
+        clock = ManualClock()
+        async with opened(ledger_url, clock) as ledger:
+            await ledger.record_outcome("job", JobFailure(code="x", message="y", webhooks=(HOOK,)), JobFacts())
+            (late,) = await ledger.claim_webhooks(10, 30)
+            clock.forward(seconds=30)
+            (second,) = await ledger.claim_webhooks(10, 30)
+            assert not await ledger.webhook_failed(late, "timeout", None)
+            assert await ledger.webhook_delivered(second)
+            assert not await ledger.webhook_failed(second, "timeout", None)
+            (shown,) = await ledger.webhooks(OutboxQuery(job_id="job"))
+            assert shown.state == "delivered"
+            assert not await ledger.webhooks_due()
+            assert await ledger.redeliver_webhooks([second.webhook_id, 1]) == 1
+            (again,) = await ledger.claim_webhooks(10, 30)
+            assert (again.webhook_id, again.tries) == (second.webhook_id, 1)
+            assert await ledger.webhook_failed(again, "gone", None)
+            assert [one.state for one in await ledger.webhooks(OutboxQuery(state="given_up"))] == ["given_up"]
 
     asyncio.run(story())

@@ -16,6 +16,8 @@ OutcomeStatus = Literal["succeeded", "failed", "cancelled", "expired"]
 FailureStatus = Literal["failed", "cancelled", "expired"]
 CapKind = Literal["org_month", "tenant_day", "tenant_month", "tenant_total", "job"]
 Decision = Literal["billed", "not_billed"]
+SavingKind = Literal["cache", "coalesced", "batch", "overflow"]
+"""Why a job cost less (or, for `overflow`, more) than the same job called at once on the model it asked for."""
 
 CAPS_PER_HOLD_MAX: Final = 8
 
@@ -35,6 +37,8 @@ class Cap:
 class HoldRequest:
     """What is about to be called, and the most that it can cost.
 
+    `lease_token` is `WORKER-DELIVERY`: the number that the queue gave this delivery of the job; a hold for an earlier
+    delivery than the ledger has seen is refused.
     `first_delivery` promises that the job was never delivered before, which saves a look-up; a promise that turns
     out wrong is noticed and costs one more round. `credits` are taken from the organization's wallet when it pays so.
     """
@@ -73,7 +77,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookDue:
-    """A message that must be sent because the job ended. `payload` is its JSON text."""
+    """A message that must be sent because the job ended. `payload` is its JSON text, `url` where it goes."""
 
     url: str
     event: str
@@ -81,8 +85,19 @@ class WebhookDue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Saving:
+    """What a job did not cost, for one reason; below zero for an `overflow`, whose premium was paid."""
+
+    kind: SavingKind
+    usd_nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """A call that was answered with images, and what it cost. `usd_nano` 0 is a real zero."""
+    """A call that was answered with images, and what it cost. `usd_nano` 0 is a real zero.
+
+    `savings` are recorded with it, each kind once for a job.
+    """
 
     usd_nano: int
     images: tuple[ImageRecord, ...]
@@ -92,7 +107,7 @@ class Settlement:
     status_code: int | None = None
     request_id: str | None = None
     client_request_id: str | None = None
-    webhook: WebhookDue | None = None
+    webhooks: tuple[WebhookDue, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +131,7 @@ class JobFailure:
     message: str
     retryable: bool = False
     status: FailureStatus = "failed"
-    webhook: WebhookDue | None = None
+    webhooks: tuple[WebhookDue, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +140,7 @@ class CacheHit:
 
     images: tuple[ImageRecord, ...]
     saved_nano: int
-    webhook: WebhookDue | None = None
+    webhooks: tuple[WebhookDue, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +178,10 @@ class JobError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a job ended; told once and then kept. `kept` None: nobody said which images are used."""
+    """How a job ended; told once and then kept. `kept` None: nobody said which images are used.
+
+    `facts` are what is known of the job itself, also when it never came to an attempt.
+    """
 
     job_id: str
     status: OutcomeStatus
@@ -175,6 +193,7 @@ class Outcome:
     cached: bool = False
     saved_nano: int = 0
     kept: tuple[str, ...] | None = None
+    facts: JobFacts = field(default_factory=JobFacts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,7 +223,14 @@ class CapReached:
     until: datetime | None
 
 
-HoldResult = Held | AlreadyDone | CapReached
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overtaken:
+    """The job was delivered again since, and that delivery held before; nothing was held and nothing may be called."""
+
+    delivery: int
+
+
+HoldResult = Held | AlreadyDone | CapReached | Overtaken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

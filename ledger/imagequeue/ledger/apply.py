@@ -13,9 +13,10 @@ from imagequeue.ledger.operations import (
     Operation,
     Purge,
     Record,
+    Redeliver,
     Reopen,
 )
-from imagequeue.ledger.records import claim_webhooks, correct, end_webhook, keep, purge, record, reopen
+from imagequeue.ledger.records import claim_webhooks, correct, end_webhook, keep, purge, record, redeliver, reopen
 from imagequeue.ledger.resolve import resolve
 from imagequeue.ledger.unit import Unit
 
@@ -56,6 +57,8 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
             return claim_webhooks(unit, operation)
         case EndWebhook():
             return end_webhook(unit, operation)
+        case Redeliver():
+            return redeliver(unit, operation)
         case Purge():
             return purge(unit, operation)
     raise TypeError(f"no operation of the ledger: {type(operation).__name__}")

@@ -32,6 +32,7 @@ from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
+from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage, any_due, figures, messages
 from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, booked_models, outcomes_of_jobs, wallet_of
 from imagequeue.ledger.reconcile import BilledModel, ModelReconciliation
 from imagequeue.ledger.reconcile import reconcile as compare
@@ -187,18 +188,48 @@ class Ledger:
         sha256s = None if image_sha256s is None else tuple(image_sha256s)
         return await self._write(operations.Keep(job_id=job_id, sha256s=sha256s))
 
-    async def claim_webhooks(self, count: int, lease_seconds: float) -> tuple[WebhookRow, ...]:
-        """Take up to `count` messages that are due; unless ended, they are due again after `lease_seconds`."""
-        return await self._write(operations.ClaimWebhooks(count=count, lease_seconds=lease_seconds))
+    async def claim_webhooks(
+        self, count: int, lease_seconds: float, without: Sequence[str] = ()
+    ) -> tuple[WebhookRow, ...]:
+        """Take up to `count` messages that are due; unless ended, they are due again after `lease_seconds`.
 
-    async def webhook_delivered(self, webhook_id: int) -> bool:
-        """Note that a message arrived."""
-        return await self._write(operations.EndWebhook(webhook_id=webhook_id, delivered=True))
-
-    async def webhook_failed(self, webhook_id: int, error: str, next_try: datetime | None) -> bool:
-        """Note that a message did not arrive, and when to try again (None: never)."""
-        operation = operations.EndWebhook(webhook_id=webhook_id, delivered=False, error=error, next_try=next_try)
+        `without` names URLs whose messages are left where they are.
+        """
+        operation = operations.ClaimWebhooks(count=count, lease_seconds=lease_seconds, without=tuple(without))
         return await self._write(operation)
+
+    async def webhook_delivered(self, row: WebhookRow) -> bool:
+        """Note that a message arrived; False when that is known."""
+        operation = operations.EndWebhook(webhook_id=row.webhook_id, tries=row.tries, delivered=True)
+        return await self._write(operation)
+
+    async def webhook_failed(self, row: WebhookRow, error: str, next_try: datetime | None) -> bool:
+        """Note that a message did not arrive, and when to try again (None: never).
+
+        False when it arrived since, or when it was taken by another since this claim's lease ended.
+        """
+        operation = operations.EndWebhook(
+            webhook_id=row.webhook_id, tries=row.tries, delivered=False, error=error, next_try=next_try
+        )
+        return await self._write(operation)
+
+    async def redeliver_webhooks(self, webhook_ids: Iterable[int]) -> int:
+        """Make messages due now, with all their tries anew; return how many of them are known."""
+        return await self._write(operations.Redeliver(webhook_ids=tuple(webhook_ids)))
+
+    async def webhooks(self, query: OutboxQuery) -> tuple[WebhookMessage, ...]:
+        """Return messages of the outbox, newest first."""
+        return await self.read(lambda connection: messages(connection, query))
+
+    async def outbox(self) -> OutboxFigures:
+        """Return how much of the outbox waits, failed and was given up."""
+        now = self._clock.now()
+        return await self.read(lambda connection: figures(connection, now))
+
+    async def webhooks_due(self) -> bool:
+        """Return whether a message is due; cheaper than to claim."""
+        now = self._clock.now()
+        return await self.read(lambda connection: any_due(connection, now))
 
     async def outcomes(self, job_ids: Iterable[str]) -> dict[str, Outcome]:
         """Return how those of the jobs ended that have ended."""

@@ -160,10 +160,11 @@ class GrantCredits(Operation[bool]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimWebhooks(Operation[tuple[WebhookRow, ...]]):
-    """Take due messages of the outbox for `lease_seconds`."""
+    """Take due messages of the outbox for `lease_seconds`, none for the URLs in `without`."""
 
     count: int
     lease_seconds: float
+    without: tuple[str, ...] = ()
 
     @property
     def subject(self) -> Hashable:
@@ -173,9 +174,10 @@ class ClaimWebhooks(Operation[tuple[WebhookRow, ...]]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndWebhook(Operation[bool]):
-    """Note a delivery, or when to try again (None: never)."""
+    """Note a delivery, or when to try again (None: never). `tries` is that of the claim, and fences failures."""
 
     webhook_id: int
+    tries: int
     delivered: bool
     error: str | None = None
     next_try: datetime | None = None
@@ -184,6 +186,13 @@ class EndWebhook(Operation[bool]):
     def subject(self) -> Hashable:
         """Return the message."""
         return "webhook", self.webhook_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redeliver(Operation[int]):
+    """Make messages due now, whether they arrived, were given up or wait."""
+
+    webhook_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,17 +1,19 @@
 """Outcomes of jobs that made no call, and what is said about outcomes later. Also corrections and the outbox."""
 
 import json
-from typing import TypedDict, cast
+from typing import Final, TypedDict, cast
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import CacheHit, JobFacts, WebhookRow
 from imagequeue.ledger.moments import microseconds, microseconds_or_none, moment
-from imagequeue.ledger.operations import ClaimWebhooks, Correct, EndWebhook, Keep, Purge, Record, Reopen
+from imagequeue.ledger.operations import ClaimWebhooks, Correct, EndWebhook, Keep, Purge, Record, Redeliver, Reopen
 from imagequeue.ledger.resolve import EMPTY_OUTCOME, MESSAGE_CHARACTERS_MAX, Columns, failure_columns
 from imagequeue.ledger.rows import OutcomeColumns, canonical_json, images_json, images_of
 from imagequeue.ledger.transaction import storable
 from imagequeue.ledger.unit import RollupKey, Unit
+
+TRIES_ANY: Final = 2**31 - 1
 
 
 def record(unit: Unit, operation: Record) -> bool:
@@ -24,7 +26,7 @@ def record(unit: Unit, operation: Record) -> bool:
     if isinstance(outcome, CacheHit):
         key = (unit.day, facts.org, facts.model, facts.tenant, facts.priority)
         unit.count(key, cache_hits=1, saved_nano=outcome.saved_nano)
-    unit.send(operation.job_id, outcome.webhook)
+    unit.send(operation.job_id, outcome.webhooks)
     return True
 
 
@@ -109,7 +111,8 @@ class WebhookColumns(TypedDict):
 def claim_webhooks(unit: Unit, operation: ClaimWebhooks) -> tuple[WebhookRow, ...]:
     """Take messages that are due; nobody else gets them before the lease ends."""
     statements, transaction = unit.transaction.statements, unit.transaction
-    due = transaction.rows(statements.due_webhooks, {"now_us": unit.now_us, "count": operation.count})
+    wanted = {"now_us": unit.now_us, "count": operation.count, "urls": transaction.listed(operation.without)}
+    due = transaction.rows(statements.due_webhooks, wanted)
     rows = cast("list[WebhookColumns]", due)
     until_us = unit.now_us + round(operation.lease_seconds * 1_000_000)
     transaction.run_all([(statements.lease_webhooks, [{"of": row["id"], "until_us": until_us} for row in rows])])
@@ -130,7 +133,10 @@ def _webhook(row: WebhookColumns) -> WebhookRow:
 
 
 def end_webhook(unit: Unit, operation: EndWebhook) -> bool:
-    """Note how a delivery went; return whether the message is known."""
+    """Note how a delivery went; return whether it was noted.
+
+    A failure of a delivery whose message another one took since, or that arrived since, is not.
+    """
     gave_up = not operation.delivered and operation.next_try is None
     changed = {
         "of": operation.webhook_id,
@@ -138,9 +144,18 @@ def end_webhook(unit: Unit, operation: EndWebhook) -> bool:
         "gave_up_at_us": unit.now_us if gave_up else None,
         "due_at_us": microseconds_or_none(operation.next_try) or unit.now_us,
         "last_error": storable(operation.error, MESSAGE_CHARACTERS_MAX),
+        "tries": TRIES_ANY if operation.delivered else operation.tries,
     }
     unit.touched = True
     return unit.transaction.run(unit.transaction.statements.end_webhook, changed) == 1
+
+
+def redeliver(unit: Unit, operation: Redeliver) -> int:
+    """Make messages due now, with all their tries anew; return how many are known."""
+    statements, transaction = unit.transaction.statements, unit.transaction
+    unit.touched = True
+    rows = [{"of": webhook_id, "due_at_us": unit.now_us} for webhook_id in sorted(operation.webhook_ids)]
+    return transaction.run_all([(statements.redeliver_webhook, rows)])[0]
 
 
 def purge(unit: Unit, operation: Purge) -> int:

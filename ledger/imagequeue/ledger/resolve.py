@@ -199,16 +199,16 @@ def _ending_columns(ending: Ending) -> Columns:
 def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
     """Store how the job ended, when this attempt ended it and nothing else did before."""
     if isinstance(operation, Settle):
-        webhook = operation.settlement.webhook
+        messages = operation.settlement.webhooks
         outcome = _success_row(unit, operation.settlement, row)
     elif isinstance(operation, (Void, Doubt)) and operation.outcome is not None:
-        webhook = operation.outcome.webhook
+        messages = operation.outcome.webhooks
         outcome = {**_facts(row), **failure_columns(operation.outcome), "finished_at_us": unit.now_us}
     else:
         return
     unit.outcomes.append(outcome)
-    if webhook is not None and row["job_id"] not in unit.outcomes_by_job([row["job_id"]]):
-        unit.send(row["job_id"], webhook)
+    if messages and row["job_id"] not in unit.outcomes_by_job([row["job_id"]]):
+        unit.send(row["job_id"], messages)
 
 
 def _success_row(unit: Unit, settlement: Settlement, row: AttemptColumns) -> Parameters:

@@ -11,6 +11,7 @@ from imagequeue.ledger.api import (
     ImageRecord,
     JobCost,
     JobError,
+    JobFacts,
     Outcome,
     OutcomeStatus,
 )
@@ -150,6 +151,20 @@ def outcome_of(row: OutcomeColumns) -> Outcome:
         cached=bool(row["cached"]),
         saved_nano=row["saved_nano"],
         kept=None if row["kept"] is None else tuple(cast("list[str]", json.loads(row["kept"]))),
+        facts=_facts_of(row),
+    )
+
+
+def _facts_of(row: OutcomeColumns) -> JobFacts:
+    return JobFacts(
+        model=row["model"],
+        tenant=row["tenant"],
+        priority=row["priority"],
+        org=row["org"],
+        delivery=row["delivery"],
+        tags=cast("dict[str, str]", json.loads(row["tags"])),
+        intent=row["intent"],
+        catalog_version=row["catalog_version"],
     )
 
 

@@ -19,6 +19,8 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
+    null,
     or_,
     select,
     update,
@@ -90,9 +92,10 @@ class Statements:
     draws: str  # of (attempt)
     return_draw: str  # of (attempt), grant, at_us
     add_source: str  # source, at_us; changes no row when it is there
-    due_webhooks: str  # now_us, count
+    due_webhooks: str  # now_us, count, urls (not these)
     lease_webhooks: str  # of (webhook), until_us
-    end_webhook: str  # of (webhook), delivered_at_us, gave_up_at_us, due_at_us, last_error
+    end_webhook: str  # of (webhook), tries (at most), delivered_at_us, gave_up_at_us, due_at_us, last_error
+    redeliver_webhook: str  # of (webhook), due_at_us
     delete_webhooks: str  # before_us
 
 
@@ -126,9 +129,10 @@ def statements_for(dialect_name: str) -> Statements:
         draws=sql.text(select(draw).where(draw.c.attempt_id == bindparam("of"), draw.c.returned_at_us.is_(None))),
         return_draw=sql.text(_return_draw()),
         add_source=sql.text(sql.upsert(source).on_conflict_do_nothing()),
-        due_webhooks=sql.text(_due_webhooks()),
+        due_webhooks=sql.text(sql.due_webhooks()),
         lease_webhooks=sql.text(_lease_webhook()),
         end_webhook=sql.text(_end_webhook()),
+        redeliver_webhook=sql.text(_redeliver_webhook()),
         delete_webhooks=sql.text(_delete_webhooks()),
     )
 
@@ -198,6 +202,16 @@ class _Compiler:
         mine = and_(self.among(grant.c.org, "orgs"), grant.c.credits_left > literal_column("0"), usable)
         return select(grant).where(mine).order_by(grant.c.id).with_for_update()
 
+    def due_webhooks(self) -> Select[tuple[object, ...]]:
+        pending = and_(
+            webhook.c.delivered_at_us.is_(None),
+            webhook.c.gave_up_at_us.is_(None),
+            webhook.c.due_at_us <= bindparam("now_us", type_=webhook.c.due_at_us.type),
+            not_(self.among(webhook.c.url, "urls")),
+        )
+        oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
+        return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
+
     def add_rollup(self) -> ClauseElement:
         added = self.upsert(rollup)
         sums = {name: rollup.c[name] + added.excluded[name] for name in MEASURES}
@@ -252,16 +266,6 @@ def _on_outcome(*columns: str) -> Update:
     return update(outcome).where(outcome.c.job_id == bindparam("of")).values(values)
 
 
-def _due_webhooks() -> ClauseElement:
-    pending = and_(
-        webhook.c.delivered_at_us.is_(None),
-        webhook.c.gave_up_at_us.is_(None),
-        webhook.c.due_at_us <= bindparam("now_us", type_=webhook.c.due_at_us.type),
-    )
-    oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
-    return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
-
-
 def _lease_webhook() -> ClauseElement:
     leased = {"tries": webhook.c.tries + literal_column("1"), "due_at_us": bindparam("until_us")}
     return update(webhook).where(webhook.c.id == bindparam("of")).values(leased)
@@ -269,7 +273,23 @@ def _lease_webhook() -> ClauseElement:
 
 def _end_webhook() -> ClauseElement:
     names = ("delivered_at_us", "gave_up_at_us", "due_at_us", "last_error")
-    return update(webhook).where(webhook.c.id == bindparam("of")).values({name: bindparam(name) for name in names})
+    values = {name: bindparam(name, type_=webhook.c[name].type) for name in names}
+    mine = and_(
+        webhook.c.id == bindparam("of"),
+        webhook.c.delivered_at_us.is_(None),
+        webhook.c.tries <= bindparam("tries", type_=webhook.c.tries.type),
+    )
+    return update(webhook).where(mine).values(values)
+
+
+def _redeliver_webhook() -> ClauseElement:
+    anew = {
+        "due_at_us": bindparam("due_at_us"),
+        "tries": literal_column("0"),
+        "delivered_at_us": null(),
+        "gave_up_at_us": null(),
+    }
+    return update(webhook).where(webhook.c.id == bindparam("of")).values(anew)
 
 
 def _delete_webhooks() -> ClauseElement:

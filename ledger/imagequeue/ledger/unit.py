@@ -57,25 +57,24 @@ class Unit:
         for name, amount in measures.items():
             sums[name] += amount
 
-    def send(self, job_id: str, due: WebhookDue | None) -> None:
-        """Put a message into the outbox."""
-        if due is None:
-            return
-        self.webhooks.append(
-            {
-                "id": self.next_id(),
-                "job_id": job_id,
-                "url": due.url,
-                "event": due.event,
-                "payload": due.payload,
-                "created_at_us": self.now_us,
-                "due_at_us": self.now_us,
-                "tries": 0,
-                "delivered_at_us": None,
-                "gave_up_at_us": None,
-                "last_error": None,
-            }
-        )
+    def send(self, job_id: str, messages: Iterable[WebhookDue]) -> None:
+        """Put messages into the outbox."""
+        for due in messages:
+            self.webhooks.append(
+                {
+                    "id": self.next_id(),
+                    "job_id": job_id,
+                    "url": due.url,
+                    "event": due.event,
+                    "payload": due.payload,
+                    "created_at_us": self.now_us,
+                    "due_at_us": self.now_us,
+                    "tries": 0,
+                    "delivered_at_us": None,
+                    "gave_up_at_us": None,
+                    "last_error": None,
+                }
+            )
 
     def lock_balances(self, scopes: Iterable[str]) -> dict[str, int]:
         """Return what the scopes have used, this unit's own changes included; nobody else can change them now."""

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from imagequeue.config.clock import iso
 from imagequeue.config.money import format_usd
-from imagequeue.ledger.api import AttemptRow, ImageRecord, JobError, Outcome
+from imagequeue.ledger.api import AttemptRow, ImageRecord, JobError, JobFacts, Outcome
 from imagequeue.queue.record import JobRecord, parse_moment
 
 Status = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled", "expired"]
@@ -141,7 +141,7 @@ def view_of_ledger(job_id: str, outcome: Outcome, attempts: Sequence[AttemptRow]
         id=job_id,
         status=outcome.status,
         waiting=None,
-        job=_job_of_attempt(attempts[0]) if attempts else {},
+        job=_job_of_attempt(attempts[0]) if attempts else _job_of_outcome(outcome.facts),
         outcome=outcome,
         images=_images(outcome, link),
         attempts=tuple(attempts),
@@ -196,6 +196,14 @@ def _job_of_attempt(row: AttemptRow) -> dict[str, object]:
     return {
         "model": row.model, "operation": row.operation, "size": row.size, "quality": row.quality,
         "priority": row.priority, "tenant": row.tenant, "tags": dict(row.tags), "intent": row.intent,
+    }  # fmt: skip
+
+
+def _job_of_outcome(facts: JobFacts) -> dict[str, object]:
+    """What the ledger remembers of a job that ended without an attempt."""
+    return {
+        "model": facts.model or None, "priority": facts.priority, "tenant": facts.tenant,
+        "tags": dict(facts.tags), "intent": facts.intent,
     }  # fmt: skip
 
 
