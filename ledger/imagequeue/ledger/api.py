@@ -108,6 +108,7 @@ class Settlement:
     request_id: str | None = None
     client_request_id: str | None = None
     webhooks: tuple[WebhookDue, ...] = ()
+    savings: tuple[Saving, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,10 +137,14 @@ class JobFailure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheHit:
-    """A job that was answered with images made before: cost 0, `saved_nano` not spent."""
+    """A job that was answered with images of another one: cost 0, `saved_nano` not spent.
+
+    `cache`: they were made before. `coalesced`: the job joined a call that was under way.
+    """
 
     images: tuple[ImageRecord, ...]
     saved_nano: int
+    kind: Literal["cache", "coalesced"] = "cache"
     webhooks: tuple[WebhookDue, ...] = ()
 
 

@@ -10,14 +10,17 @@ from imagequeue.ledger.operations import (
     Hold,
     Keep,
     OnAttempt,
+    OnJob,
     Operation,
     Purge,
     Record,
+    RecordSaving,
     Redeliver,
     Reopen,
 )
 from imagequeue.ledger.records import claim_webhooks, correct, end_webhook, keep, purge, record, redeliver, reopen
 from imagequeue.ledger.resolve import resolve
+from imagequeue.ledger.savings import record_saving
 from imagequeue.ledger.unit import Unit
 
 Batch = list[Operation[object]]
@@ -43,12 +46,8 @@ def apply(unit: Unit, batch: Batch, *, trusting: bool) -> list[object]:
 
 def _single(unit: Unit, operation: Operation[object]) -> object:
     match operation:
-        case Record():
-            return record(unit, operation)
-        case Keep():
-            return keep(unit, operation)
-        case Reopen():
-            return reopen(unit, operation)
+        case OnJob():
+            return _on_job(unit, operation)
         case Correct():
             return correct(unit, operation)
         case GrantCredits():
@@ -61,4 +60,17 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
             return redeliver(unit, operation)
         case Purge():
             return purge(unit, operation)
+    raise TypeError(f"no operation of the ledger: {type(operation).__name__}")
+
+
+def _on_job(unit: Unit, operation: OnJob) -> object:
+    match operation:
+        case Record():
+            return record(unit, operation)
+        case RecordSaving():
+            return record_saving(unit, operation)
+        case Keep():
+            return keep(unit, operation)
+        case Reopen():
+            return reopen(unit, operation)
     raise TypeError(f"no operation of the ledger: {type(operation).__name__}")

@@ -24,6 +24,8 @@ from imagequeue.ledger.api import (
     JobFacts,
     JobFailure,
     Outcome,
+    Saving,
+    SavingKind,
     Settlement,
     WebhookRow,
 )
@@ -109,6 +111,8 @@ class Ledger:
         second case its cost is booked all the same. NotFound: there is no such attempt.
         """
         _check_amount("usd_nano", settlement.usd_nano)
+        for saving in settlement.savings:
+            _check_saving(saving)
         return await self._write(operations.Settle(attempt_id=attempt_id, settlement=settlement))
 
     async def void(self, attempt_id: int, ending: Ending, outcome: JobFailure | None = None) -> bool:
@@ -178,6 +182,19 @@ class Ledger:
     async def record_outcome(self, job_id: str, outcome: JobFailure | CacheHit, facts: JobFacts) -> bool:
         """Store how a job ended that made no call; False when it had ended before, which then stands."""
         return await self._write(operations.Record(job_id=job_id, outcome=outcome, facts=facts))
+
+    async def record_saving(
+        self, job_id: str, kind: SavingKind, usd_nano: int, *, facts: JobFacts | None = None
+    ) -> bool:
+        """Note what a job did not cost, once for each kind; False when that kind is noted already, which then stands.
+
+        `cache` and `coalesced` count the job among those answered without a call (a `CacheHit` outcome has noted it
+        by itself); `batch` is the price on demand less the batch price; `overflow` is below zero, the premium paid.
+        `facts` None: those of the job's last attempt or outcome; NotFound when the ledger knows neither.
+        """
+        saving = Saving(kind=kind, usd_nano=usd_nano)
+        _check_saving(saving)
+        return await self._write(operations.RecordSaving(job_id=job_id, saving=saving, facts=facts))
 
     async def reopen(self, job_id: str) -> bool:
         """Set a failure aside, so that the job can be tried again; False when there is none."""
@@ -294,6 +311,11 @@ def _opened_committer(url: URL, clock: Clock) -> Committer:
             raise
         raise LedgerUnavailable(f"ledger {url.render_as_string()}: {one_line(error)}") from error
     return Committer(engine, clock)
+
+
+def _check_saving(saving: Saving) -> None:
+    below_zero = saving.kind == "overflow" and saving.usd_nano < 0
+    _check_amount("usd_nano", -saving.usd_nano if below_zero else saving.usd_nano)
 
 
 def _check_amount(field: str, amount_nano: int) -> None:

@@ -13,6 +13,7 @@ from imagequeue.ledger.api import (
     HoldResult,
     JobFacts,
     JobFailure,
+    Saving,
     Settlement,
     WebhookRow,
 )
@@ -110,6 +111,14 @@ class Record(OnJob):
 
     outcome: JobFailure | CacheHit
     facts: JobFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordSaving(OnJob):
+    """Note what a job did not cost, once for each kind. `facts` None: those of its last attempt or its outcome."""
+
+    saving: Saving
+    facts: JobFacts | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

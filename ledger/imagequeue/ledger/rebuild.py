@@ -5,8 +5,8 @@ from collections import defaultdict
 from sqlalchemy import Connection, Table, func, select, true
 
 from imagequeue.ledger.caps import scopes
-from imagequeue.ledger.schema import DIMENSIONS, attempt, entry, outcome
-from imagequeue.ledger.sums import SumColumns, attempt_sums, grouped, outcome_sums
+from imagequeue.ledger.schema import DIMENSIONS, attempt, entry, outcome, saving
+from imagequeue.ledger.sums import SumColumns, attempt_sums, grouped, outcome_sums, saving_sums
 
 RollupCell = tuple[str, ...]
 """The dimensions of a rollup row, then the name of a measure."""
@@ -28,7 +28,11 @@ def balances(connection: Connection) -> dict[str, int]:
 
 def rollups(connection: Connection) -> dict[RollupCell, int]:
     """Return every cell of the rollup that is not zero; corrections without their model, which entries do not name."""
-    found = _cells(connection, attempt, attempt_sums()) | _cells(connection, outcome, outcome_sums())
+    found = {
+        **_cells(connection, attempt, attempt_sums()),
+        **_cells(connection, outcome, outcome_sums()),
+        **_cells(connection, saving, saving_sums()),
+    }
     for (day, org), amount in corrections(connection).items():
         found[day, org, "", "", "", "corrected_nano"] = amount
     return {cell: amount for cell, amount in found.items() if amount}

@@ -5,11 +5,12 @@ from typing import Final, TypedDict, cast
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
-from imagequeue.ledger.api import CacheHit, JobFacts, WebhookRow
+from imagequeue.ledger.api import CacheHit, JobFacts, Saving, WebhookRow
 from imagequeue.ledger.moments import microseconds, microseconds_or_none, moment
 from imagequeue.ledger.operations import ClaimWebhooks, Correct, EndWebhook, Keep, Purge, Record, Redeliver, Reopen
 from imagequeue.ledger.resolve import EMPTY_OUTCOME, MESSAGE_CHARACTERS_MAX, Columns, failure_columns
 from imagequeue.ledger.rows import OutcomeColumns, canonical_json, images_json, images_of
+from imagequeue.ledger.savings import facts_given, save
 from imagequeue.ledger.transaction import storable
 from imagequeue.ledger.unit import RollupKey, Unit
 
@@ -24,8 +25,7 @@ def record(unit: Unit, operation: Record) -> bool:
     told = _hit_columns(outcome) if isinstance(outcome, CacheHit) else failure_columns(outcome)
     unit.outcomes.append({**EMPTY_OUTCOME, **_fact_columns(unit, operation.job_id, facts), **told})
     if isinstance(outcome, CacheHit):
-        key = (unit.day, facts.org, facts.model, facts.tenant, facts.priority)
-        unit.count(key, cache_hits=1, saved_nano=outcome.saved_nano)
+        save(unit, operation.job_id, Saving(kind=outcome.kind, usd_nano=outcome.saved_nano), facts_given(facts))
     unit.send(operation.job_id, outcome.webhooks)
     return True
 

@@ -17,6 +17,7 @@ from imagequeue.ledger.entries import Entry, Holding
 from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
 from imagequeue.ledger.rows import AttemptColumns, canonical_json, images_json
+from imagequeue.ledger.savings import facts_of, save
 from imagequeue.ledger.statements import RESOLVED_COLUMNS
 from imagequeue.ledger.transaction import Parameters, storable
 from imagequeue.ledger.unit import RollupKey, Unit
@@ -200,6 +201,8 @@ def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
     """Store how the job ended, when this attempt ended it and nothing else did before."""
     if isinstance(operation, Settle):
         messages = operation.settlement.webhooks
+        for saving in operation.settlement.savings:
+            save(unit, row["job_id"], saving, facts_of(row))
         outcome = _success_row(unit, operation.settlement, row)
     elif isinstance(operation, (Void, Doubt)) and operation.outcome is not None:
         messages = operation.outcome.webhooks

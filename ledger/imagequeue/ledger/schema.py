@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0004"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()
@@ -164,6 +164,11 @@ MEASURES: Final = (
     "kept_images",
     "cache_hits",
     "saved_nano",
+    "coalesced",
+    "saved_cache_nano",
+    "saved_coalesced_nano",
+    "saved_batch_nano",
+    "saved_overflow_nano",
 )
 
 rollup = Table(
@@ -181,6 +186,26 @@ source = Table(
     Column("at_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+saving = Table(
+    "ledger_saving",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("usd_nano", BigInteger, nullable=False),  # below zero: a premium was paid
+    Column("org", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("intent", Text),
+    Column("day", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    CheckConstraint("kind IN ('cache', 'coalesced', 'batch', 'overflow')", name="ledger_saving_kind"),
+    CheckConstraint("usd_nano >= 0 OR kind = 'overflow'", name="ledger_saving_sign"),
+    sqlite_with_rowid=False,
+)
+Index("ledger_saving_day", saving.c.day)
 
 grant = Table(
     "ledger_grant",

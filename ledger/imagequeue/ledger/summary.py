@@ -15,8 +15,8 @@ from sqlalchemy import cast as sql_cast
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import format_usd
 from imagequeue.ledger.moments import microseconds
-from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, outcome, rollup
-from imagequeue.ledger.sums import Key, SumColumns, Sums, attempt_sums, grouped, outcome_sums, sum_if
+from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, outcome, rollup, saving
+from imagequeue.ledger.sums import Key, SumColumns, Sums, attempt_sums, grouped, outcome_sums, saving_sums, sum_if
 
 GROUPS_MAX: Final = 100_000
 GROUPINGS_MAX: Final = 8
@@ -44,6 +44,11 @@ class Figures:
     kept_images: int = 0
     cache_hits: int = 0
     saved_nano: int = 0
+    coalesced: int = 0
+    saved_cache_nano: int = 0
+    saved_coalesced_nano: int = 0
+    saved_batch_nano: int = 0
+    saved_overflow_nano: int = 0
     succeeded_jobs: int | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -65,7 +70,14 @@ class Figures:
             },
             "over_bound": {"attempts": self.over_bound, "usd": format_usd(self.over_bound_nano)},
             "cache_hits": self.cache_hits,
+            "coalesced": self.coalesced,
             "saved_usd": format_usd(self.saved_nano),
+            "savings": {
+                "cache": format_usd(self.saved_cache_nano),
+                "coalesced": format_usd(self.saved_coalesced_nano),
+                "batch": format_usd(self.saved_batch_nano),
+                "overflow": format_usd(self.saved_overflow_nano),
+            },
             "usd_per_image": _each(self.settled_nano, self.images),
             "usd_per_kept_image": _each(self.settled_nano, self.kept_images),
             **self._regenerations(),
@@ -153,6 +165,7 @@ def _from_rows(
     parts = (
         (attempt, attempt_sums(), _within(attempt, "held_at_us", since, until)),
         (outcome, outcome_sums() | succeeded, _within(outcome, "finished_at_us", since, until)),
+        (saving, saving_sums(), _within(saving, "at_us", since, until)),
         (rollup, corrected, and_(rollup.c.corrected_nano != 0, _days(rollup, since, until))),
     )
     found: dict[Key, Sums] = {}

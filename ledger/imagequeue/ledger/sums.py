@@ -5,12 +5,13 @@ from typing import Final, cast
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
 
-from imagequeue.ledger.schema import attempt, outcome
+from imagequeue.ledger.schema import attempt, outcome, saving
 
 Key = tuple[str | None, ...]
 Sums = dict[str, int]
 SumColumns = dict[str, ColumnElement[int]]
 
+KINDS: Final = ("cache", "coalesced", "batch", "overflow")
 STATES: Final = ("settled", "held", "in_doubt", "voided", "reconciled")
 
 
@@ -32,10 +33,16 @@ def attempt_sums() -> SumColumns:
 
 def outcome_sums() -> SumColumns:
     """Return what is summed over outcomes."""
+    return {"kept_images": func.sum(outcome.c.kept_images)}
+
+
+def saving_sums() -> SumColumns:
+    """Return what is summed over savings."""
     return {
-        "kept_images": func.sum(outcome.c.kept_images),
-        "cache_hits": sum_if(outcome.c.cached, literal(1)),
-        "saved_nano": func.sum(outcome.c.saved_nano),
+        "cache_hits": sum_if(saving.c.kind == "cache", literal(1)),
+        "coalesced": sum_if(saving.c.kind == "coalesced", literal(1)),
+        "saved_nano": func.sum(saving.c.usd_nano),
+        **{f"saved_{kind}_nano": sum_if(saving.c.kind == kind, saving.c.usd_nano) for kind in KINDS},
     }
 
 

@@ -1,0 +1,91 @@
+"""Savings: recorded once for each job and kind, each kind an amount of its own, and the sum beside what was spent."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from ledger_values import ManualClock, held, image, opened, settlement
+
+from imagequeue.config.errors import NotFound
+from imagequeue.ledger.api import CacheHit, JobFacts, Saving
+
+FACTS = JobFacts(model="dall-e-3", org="main", tenant="red", tags={"project": "p"}, intent="cover")
+
+
+def test_each_kind_is_an_amount_of_its_own_and_is_recorded_once(ledger_url: str) -> None:
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            hold = await held(ledger, "job", tenant="red")
+            batch = (Saving(kind="batch", usd_nano=20_000_000),)
+            assert await ledger.settle(hold.attempt_id, settlement(20_000_000, savings=batch))
+            assert not await ledger.record_saving("job", "batch", 99)
+            assert await ledger.record_saving("job", "overflow", -5_000_000)
+            assert not await ledger.record_saving("job", "overflow", -5_000_000)
+            assert await ledger.record_saving("twin", "coalesced", 40_000_000, facts=FACTS)
+            hit = CacheHit(images=(image(),), saved_nano=40_000_000)
+            assert await ledger.record_outcome("hit", hit, FACTS)
+            assert not await ledger.record_saving("hit", "cache", 40_000_000)
+            for report in (await ledger.summary(), await ledger.summary(["tag:project"])):
+                shown = report.as_json()
+                assert shown["savings"] == {
+                    "cache": "0.040000000",
+                    "coalesced": "0.040000000",
+                    "batch": "0.020000000",
+                    "overflow": "-0.005000000",
+                }
+                assert (shown["saved_usd"], shown["cache_hits"], shown["coalesced"]) == ("0.095000000", 1, 1)
+            by_tenant = (await ledger.summary(["tenant"])).groups
+            assert {group.key["tenant"]: group.figures.saved_nano for group in by_tenant} == {"red": 95_000_000}
+
+    asyncio.run(story())
+
+
+def test_a_joined_job_counts_as_coalesced_and_not_as_a_cache_hit(ledger_url: str) -> None:
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            joined = CacheHit(images=(image(),), saved_nano=7, kind="coalesced")
+            assert await ledger.record_outcome("twin", joined, FACTS)
+            total = (await ledger.summary()).total
+            assert (total.cache_hits, total.coalesced, total.saved_coalesced_nano) == (0, 1, 7)
+
+    asyncio.run(story())
+
+
+def test_two_processes_that_record_one_saving_record_it_once(ledger_url: str) -> None:
+    async def story() -> None:
+        async with opened(ledger_url) as one, opened(ledger_url) as other:
+            asked = [
+                ledger.record_saving(f"job{n}", "cache", 3, facts=FACTS) for n in range(20) for ledger in (one, other)
+            ]
+            assert sum(await asyncio.gather(*asked)) == 20
+            assert (await one.summary()).total.saved_nano == 60
+
+    asyncio.run(story())
+
+
+def test_a_saving_needs_a_job_that_is_known_and_the_sign_of_its_kind(ledger_url: str) -> None:
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            with pytest.raises(NotFound, match="nobody"):
+                await ledger.record_saving("nobody", "batch", 1)
+            with pytest.raises(ValueError, match="usd_nano"):
+                await ledger.record_saving("job", "cache", -1, facts=FACTS)
+            with pytest.raises(ValueError, match="usd_nano"):
+                await ledger.record_saving("job", "overflow", -(10**30), facts=FACTS)
+
+    asyncio.run(story())
+
+
+def test_a_saving_counts_on_the_day_that_it_was_recorded(ledger_url: str) -> None:
+    async def story() -> None:
+        clock = ManualClock()
+        async with opened(ledger_url, clock) as ledger:
+            await ledger.record_saving("a", "cache", 1, facts=FACTS)
+            clock.forward(days=1)
+            await ledger.record_saving("b", "cache", 2, facts=FACTS)
+            midnight = datetime(2026, 11, 23, tzinfo=UTC)
+            for group_by in ([], ["tag:project"]):
+                assert (await ledger.summary(group_by, until=midnight)).total.saved_nano == 1
+                assert (await ledger.summary(group_by, since=midnight)).total.saved_nano == 2
+
+    asyncio.run(story())
