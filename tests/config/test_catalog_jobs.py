@@ -8,17 +8,19 @@ from imagequeue.config.catalog import Catalog, adapt_job, check_job, choose_mode
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import Job, parse_job
 
+KEPT = f"sha256:{'0' * 64}"
+
 ACCEPTED: list[dict[str, object]] = [
     {"model": "dall-e-3", "size": "1792x1024", "quality": "hd", "style": "vivid"},
     {"model": "dall-e-3"},
     {"model": "dall-e-2", "size": "256x256", "n": 10},
-    {"model": "dall-e-2", "operation": "edit", "images": ["file-1"], "mask": "file-2"},
-    {"model": "dall-e-2", "operation": "variation", "images": ["file-1"]},
+    {"model": "dall-e-2", "operation": "edit", "images": [KEPT], "mask": KEPT},
+    {"model": "dall-e-2", "operation": "variation", "images": [KEPT]},
     {"model": "gpt-image-1-mini", "background": "transparent", "output_format": "webp", "quality": "high", "n": 10},
     {"model": "gpt-image-2", "size": "auto", "quality": "auto", "background": "transparent"},
     {"model": "gpt-image-2", "size": "3840x2160", "delivery": "batch"},
     {"model": "gpt-image-2", "size": "1024x640"},
-    {"model": "gpt-image-2.5-flare", "quality": "max", "operation": "edit", "images": ["a"] * 16},
+    {"model": "gpt-image-2.5-flare", "quality": "max", "operation": "edit", "images": [KEPT] * 16},
     {"model": "gpt-image-2.6-sunburst", "quality": "xhigh"},
 ]
 REFUSED: list[tuple[dict[str, object], str, str]] = [
@@ -26,16 +28,20 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"model": "dalle-3"}, "model", "did you mean dall-e-3?"),
     ({"model": "dall-e-3", "size": "512x512"}, "size", "1024x1024, 1792x1024, 1024x1792"),
     ({"model": "dall-e-3", "size": "auto"}, "size", "1024x1024"),
+    ({"model": "dall-e-3", "partial_images": 1}, "partial_images", "accepted: 0, or leave it out"),
+    ({"model": "gpt-image-2", "images": ["cat.png"], "operation": "edit"}, "images.0", "sha256:DIGEST"),
+    ({"model": "gpt-image-2", "mask": "sha256:00"}, "mask", "sha256:DIGEST"),
+    ({"model": "gpt-image-2", "prompt": " "}, "prompt", "a prompt with at least one visible character"),
     ({"model": "dall-e-3", "quality": "high"}, "quality", "accepted: standard, hd"),
     ({"model": "dall-e-3", "style": "loud"}, "style", "accepted: vivid, natural"),
     ({"model": "dall-e-3", "n": 2}, "n", "accepted: 1 to 1"),
     ({"model": "dall-e-3", "background": "opaque"}, "background", "none, leave it out"),
     ({"model": "dall-e-3", "output_format": "png"}, "output_format", "none, leave it out"),
-    ({"model": "dall-e-3", "operation": "edit", "images": ["a"]}, "operation", "accepted: generation"),
+    ({"model": "dall-e-3", "operation": "edit", "images": [KEPT]}, "operation", "accepted: generation"),
     ({"model": "dall-e-3", "prompt": "a" * 4001}, "prompt", "at most 4000 characters"),
     ({"model": "dall-e-2", "delivery": "batch"}, "delivery", "accepted: now, auto"),
-    ({"model": "dall-e-2", "operation": "edit", "images": ["a", "b"]}, "images", "1 to 1"),
-    ({"model": "dall-e-2", "operation": "variation", "images": ["a"], "mask": "m"}, "mask", "none for variation"),
+    ({"model": "dall-e-2", "operation": "edit", "images": [KEPT, "https://example.com/b.png"]}, "images", "1 to 1"),
+    ({"model": "dall-e-2", "operation": "variation", "images": [KEPT], "mask": KEPT}, "mask", "none for variation"),
     ({"model": "gpt-image-1", "size": "2048x2048"}, "size", "accepted: auto, 1024x1024"),
     ({"model": "gpt-image-1", "style": "vivid"}, "style", "none, leave it out"),
     ({"model": "gpt-image-2", "quality": "max"}, "quality", "auto, low, medium, high"),
@@ -45,10 +51,10 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
         "background",
         "png or webp, not jpeg",
     ),
-    ({"model": "gpt-image-2", "operation": "variation", "images": ["a"]}, "operation", "generation, edit"),
+    ({"model": "gpt-image-2", "operation": "variation", "images": [KEPT]}, "operation", "generation, edit"),
     ({"model": "gpt-image-2", "operation": "edit"}, "images", "1 to 16 for edit, not 0"),
-    ({"model": "gpt-image-2", "images": ["a"]}, "images", "operation edit"),
-    ({"model": "gpt-image-2", "mask": "m"}, "mask", "operation edit"),
+    ({"model": "gpt-image-2", "images": [KEPT]}, "images", "operation edit"),
+    ({"model": "gpt-image-2", "mask": KEPT}, "mask", "operation edit"),
     ({"model": "dall-e-3", "overflow": ["gpt-image-3"]}, "overflow", "did you mean gpt-image-"),
     ({"model": "gpt-image-2", "n": 4, "overflow": ["dall-e-3"]}, "overflow", "dall-e-3: n: dall-e-3 makes at most 1"),
 ]

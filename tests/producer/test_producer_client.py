@@ -42,7 +42,7 @@ def test_the_same_key_and_body_are_queued_once_and_another_body_is_a_conflict(se
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"operation": "edit", "images": ["x"]}, "operation"),
+        ({"operation": "edit", "images": ["x"]}, "images.0"),
         ({"delivery": "batch"}, "delivery"),
         ({"cache": "use"}, "cache"),
         ({"webhook": "https://example.com/"}, "webhook"),

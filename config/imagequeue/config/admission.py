@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from imagequeue.config.available import refuse_unavailable
 from imagequeue.config.catalog import Catalog, check_job, choose_model, estimate_tokens
 from imagequeue.config.job import Job
+from imagequeue.config.webhooks import Webhook, check_webhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +17,31 @@ class Admitted:
     tokens: int
 
 
-def admit(job: Job, catalog: Catalog, *, preference: Sequence[str], served: Callable[[str], bool]) -> Admitted:
+def admit(
+    job: Job,
+    catalog: Catalog,
+    *,
+    preference: Sequence[str],
+    served: Callable[[str], bool],
+    webhooks: Sequence[Webhook] = (),
+) -> Admitted:
     """Return the job with its model decided; JobRefused names the field that its model does not accept.
 
-    A job that names no model gets the first of `preference` that is `served`. What this version cannot do is refused
+    A job that names no model gets the first of `preference` that is `served`. A webhook that it names must be one of
+    `webhooks`. What this version cannot do is refused
     by name, never ignored.
     """
     refuse_unavailable(job)
+    check_webhook(job, webhooks)
     model_name = job.model or choose_model(job, preference, served)
     checked = check_job(job.model_copy(update={"model": model_name}), catalog)
     return Admitted(job=checked, tokens=tokens_of(checked, catalog))
+
+
+def _able(job: Job, catalog: Catalog, preference: Sequence[str]) -> Sequence[str]:
+    """The preferred models that do what is asked for; all of them when none does, so that the refusal names one."""
+    known = [catalog.models[name] for name in preference if name in catalog.models]
+    return [model.name for model in known if job.operation in model.accepts.operations] or preference
 
 
 def tokens_of(job: Job, catalog: Catalog) -> int:
@@ -37,4 +53,5 @@ def tokens_of(job: Job, catalog: Catalog) -> int:
         n=job.n,
         prompt_characters=len(job.prompt),
         input_images=len(job.images) + (job.mask is not None),
+        partial_images=job.partial_images,
     )

@@ -13,11 +13,7 @@ def refuse_unavailable(job: Job) -> None:
 
 
 def _unavailable(job: Job) -> Iterator[str]:
-    if job.operation != "generation":
-        yield "operation"
     if job.delivery == "batch":
         yield "delivery"
     if job.cache not in (None, "off"):
         yield "cache"
-    if job.webhook is not None:
-        yield "webhook"

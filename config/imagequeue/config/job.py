@@ -5,13 +5,14 @@ import re
 import zlib
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import from_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
 
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import NanoUsd, parse_usd
+from imagequeue.config.references import REFERENCE_CHARACTERS_MAX, checked_reference
 
 FUNCTION_NAME: Final = "imagequeue.worker.tasks.image_job"
 """The only function name that is ever run."""
@@ -20,6 +21,9 @@ PRIORITIES: Final = ("high", "default", "low")
 
 PROMPT_CHARACTERS_MAX: Final = 32_000
 IMAGES_PER_JOB_MAX: Final = 10
+INPUT_IMAGES_MAX: Final = 16
+PARTIAL_IMAGES_MAX: Final = 3
+PROMPT_NEEDED: Final = "a prompt with at least one visible character is needed"
 ATTEMPTS_MAX: Final = 100
 TAGS_MAX: Final = 32
 METADATA_BYTES_MAX: Final = 16_384
@@ -44,12 +48,6 @@ def _aware(moment: datetime) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("a time between the years 1 and 9999 in UTC is needed") from error
-
-
-def _prompt(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a prompt with at least one visible character is needed")
-    return _storable(text)
 
 
 def _storable(text: str) -> str:
@@ -89,20 +87,31 @@ def _check_value(value: object, levels: int) -> None:
 
 Moment = Annotated[datetime, AfterValidator(_aware)]
 TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_storable)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(_storable)]
+Reference = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=REFERENCE_CHARACTERS_MAX),
+    AfterValidator(_storable),
+    AfterValidator(checked_reference),
+]
 Label = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
 
 
 class Job(BaseModel):
-    """One request for images. Only `prompt` is required; unknown fields are refused.
+    """One request for images. Only `prompt` is required, and not even that for a variation; unknown fields are refused.
 
-    `model` None means the first of the configured models that an organization still serves; `size` and
+    `images` and `mask` name inputs, see `references`. `partial_images` are sketches that are shown while the image is
+    made. `model` None means the first of the configured models that an organization still serves; `size` and
     `quality` None mean the model's standard. Times are aware UTC. `max_cost_usd` is in dollars.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, json_schema_extra={"required": ["prompt"]})
 
-    prompt: Annotated[str, StringConstraints(min_length=1, max_length=PROMPT_CHARACTERS_MAX), AfterValidator(_prompt)]
+    prompt: Annotated[
+        str,
+        StringConstraints(max_length=PROMPT_CHARACTERS_MAX),
+        AfterValidator(_storable),
+        Field(json_schema_extra={"minLength": 1}),
+    ] = ""
     model: Name | None = None
     operation: Operation = "generation"
     n: Annotated[int, Field(ge=1, le=IMAGES_PER_JOB_MAX)] = 1
@@ -111,8 +120,9 @@ class Job(BaseModel):
     style: Parameter | None = None
     background: Parameter | None = None
     output_format: Parameter | None = None
-    images: Annotated[tuple[Reference, ...], Field(max_length=16)] = ()
+    images: Annotated[tuple[Reference, ...], Field(max_length=INPUT_IMAGES_MAX)] = ()
     mask: Reference | None = None
+    partial_images: Annotated[int, Field(ge=0, le=PARTIAL_IMAGES_MAX)] = 0
     priority: Priority = "default"
     tenant: Name = "default"
     tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = {}
@@ -128,6 +138,15 @@ class Job(BaseModel):
     on_doubt: OnDoubt = "retry"
     webhook: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] = {}
+
+    @model_validator(mode="after")
+    def _has_prompt(self) -> Self:
+        """A variation is made of an image alone; everything else needs words."""
+        if self.operation != "variation" and not self.prompt.strip():
+            problem = PydanticCustomError("value_error", PROMPT_NEEDED)
+            details = InitErrorDetails(type=problem, loc=("prompt",), input=self.prompt)
+            raise ValidationError.from_exception_data("Job", [details])
+        return self
 
     def max_cost_nano_usd(self) -> NanoUsd | None:
         """Return the job's own price ceiling, or None when it has none."""

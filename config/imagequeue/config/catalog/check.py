@@ -29,7 +29,7 @@ def adapt_job(job: Job, model: Model) -> Job:
     """Return the job worded for another model, for overflow; JobRefused when that model cannot take it.
 
     A quality or size that the other model does not know becomes its equivalent by the catalog (`standard` becomes
-    `medium`); a style is left out where there is none. Nothing else changes.
+    `medium`); a style is left out where there is none, and so are sketches. Nothing else changes.
     """
     accepts = model.accepts
     changes: dict[str, object] = {"model": model.name, "overflow": ()}
@@ -39,6 +39,7 @@ def adapt_job(job: Job, model: Model) -> Job:
         changes["size"] = accepts.size_equivalents.get(job.size, job.size)
     if not accepts.styles:
         changes["style"] = None
+    changes["partial_images"] = min(job.partial_images, accepts.partial_images_max)
     return _checked(job.model_copy(update=changes), model)
 
 
@@ -132,6 +133,11 @@ def _check_amounts(job: Job, model: Model) -> None:
     if len(job.prompt) > accepts.prompt_characters_max:
         raise JobRefused(
             "prompt", f"{model.name} takes at most {accepts.prompt_characters_max} characters, not {len(job.prompt)}"
+        )
+    if job.partial_images > accepts.partial_images_max:
+        accepted = f"0 to {accepts.partial_images_max}" if accepts.partial_images_max else "0, or leave it out"
+        raise JobRefused(
+            "partial_images", f"{model.name} does not send {job.partial_images} of them; accepted: {accepted}"
         )
     if job.delivery == "batch" and model.batch_percent is None:
         raise JobRefused("delivery", f"{model.name} is not offered in batches; accepted: now, auto")

@@ -79,6 +79,7 @@ def price_call(
     on: date,
     prompt_characters: int = 0,
     input_images: int = 0,
+    partial_images: int = 0,
 ) -> NanoUsd:
     """Return the price of a call that made `n` images on day `on`.
 
@@ -91,7 +92,7 @@ def price_call(
         usage = Usage(
             text_input=_prompt_tokens(prompt_characters),
             image_input=input_images * model.input_tokens.per_image_max,
-            image_output=n * output_tokens(model, size=size, quality=quality),
+            image_output=_output_tokens(model, size, quality, n, partial_images),
         )
     rates = _on(model.token_prices, on).rates
     return _shared(_token_sum(usage, rates, with_images=input_images > 0), TOKENS_PER_PRICE, model, delivery)
@@ -107,6 +108,7 @@ def price_upper_bound(
     on: date,
     prompt_bytes: int = 0,
     input_images: int = 0,
+    partial_images: int = 0,
 ) -> NanoUsd:
     """Return what a call can cost at most, for the hold that is taken before it.
 
@@ -119,7 +121,7 @@ def price_upper_bound(
     usage = Usage(
         text_input=prompt_bytes + PROMPT_OVERHEAD_TOKENS,
         image_input=input_images * model.input_tokens.per_image_max,
-        image_output=n * output_tokens(model, size=size, quality=quality),
+        image_output=_output_tokens(model, size, quality, n, partial_images),
         text_output=n * model.input_tokens.text_output_max,
     )
     rates = _on(model.token_prices, on).rates
@@ -137,11 +139,19 @@ def price_job_upper_bound(job: Job, model: Model, *, on: date, delivery: Charge 
         on=on,
         prompt_bytes=len(job.prompt.encode()),
         input_images=len(job.images) + (job.mask is not None),
+        partial_images=job.partial_images,
     )
 
 
 def estimate_tokens(
-    model: Model, *, size: str | None, quality: str | None, n: int, prompt_characters: int = 0, input_images: int = 0
+    model: Model,
+    *,
+    size: str | None,
+    quality: str | None,
+    n: int,
+    prompt_characters: int = 0,
+    input_images: int = 0,
+    partial_images: int = 0,
 ) -> int:
     """Return the tokens that a call counts towards the tokens-per-minute ceiling; 0 for a model priced per image.
 
@@ -150,7 +160,13 @@ def estimate_tokens(
     if model.priced_by == "image":
         return 0
     into = _prompt_tokens(prompt_characters) + input_images * model.input_tokens.per_image_max
-    return into + n * output_tokens(model, size=size, quality=quality)
+    return into + _output_tokens(model, size, quality, n, partial_images)
+
+
+def _output_tokens(model: Model, size: str | None, quality: str | None, n: int, partial_images: int) -> int:
+    """Return the output tokens of `n` images and of the sketches sent before each of them."""
+    sketches = partial_images * model.output_tokens.per_partial_image
+    return n * (output_tokens(model, size=size, quality=quality) + sketches)
 
 
 def _image_price(model: Model, size: str | None, quality: str | None, n: int, delivery: Charge, on: date) -> NanoUsd:

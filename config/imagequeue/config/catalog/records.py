@@ -119,8 +119,9 @@ class Accepts(Sourced):
     """What a model's API takes. An empty list means that the parameter may not be given; `*` in a list, any value.
 
     `size_aliases` maps other names of a size to the API's own. `quality_equivalents` and `size_equivalents` are used
-    only when a job made for another model overflows to this one. `response_format` says whether the request may
-    carry that parameter; `responses` lists how images can come back.
+    only when a job made for another model overflows to this one. `image_*` are about input images, each of them.
+    `partial_images_max` is how many sketches can be had while an image is made. `response_format` says whether the
+    request may carry that parameter; `responses` lists how images can come back.
     """
 
     operations: tuple[Literal["generation", "edit", "variation"], ...] = ("generation",)
@@ -139,7 +140,11 @@ class Accepts(Sourced):
     n_max: Annotated[int, Field(ge=1, le=10)] = 1
     prompt_characters_max: Annotated[int, Field(ge=1, le=32_000)] = 32_000
     images_max: Annotated[int, Field(ge=0, le=16)] = 0
+    image_formats: tuple[Literal["png", "jpeg", "webp"], ...] = ("png", "jpeg", "webp")
+    image_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024 * 1024)] = 50_000_000
+    image_square: bool = False
     mask: bool = False
+    partial_images_max: Annotated[int, Field(ge=0, le=3)] = 0
     responses: tuple[Literal["url", "b64_json"], ...] = ("url", "b64_json")
     response_format: bool = True
 
@@ -178,10 +183,14 @@ class TokenPrices(Sourced):
 
 
 class OutputTokens(Sourced):
-    """How many tokens one image costs: a published table by quality and size, or the formula's grid by quality."""
+    """How many tokens one image costs: a published table by quality and size, or the formula's grid by quality.
+
+    `per_partial_image` is what each sketch adds (the API's image guide says 100).
+    """
 
     table: Mapping[str, Mapping[str, Annotated[int, Field(ge=0)]]] = {}
     long_grid: Mapping[str, Annotated[int, Field(ge=1, le=4096)]] = {}
+    per_partial_image: Annotated[int, Field(ge=0)] = 100
 
 
 class InputTokens(Sourced):
