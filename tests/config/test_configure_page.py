@@ -12,12 +12,18 @@ from imagequeue.config.catalog import load_catalog
 from imagequeue.config.catalog.records import Accepts, Model
 from imagequeue.config.orgs import Org
 from imagequeue.config.settings import Settings
+from imagequeue.config.webhooks import Webhook
 
 Load = Callable[..., Settings]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configure.md").read_text(encoding="utf-8")
 ROWS = {row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| ", PAGE, re.MULTILINE)}
-KEYS = {"OPENAI_API_KEY": "k", "OPENAI_ADMIN_KEY": "k", "AZURE_OPENAI_KEY": "k"}
+KEYS = {
+    "OPENAI_API_KEY": "k",
+    "OPENAI_ADMIN_KEY": "k",
+    "AZURE_OPENAI_KEY": "k",
+    "SHOP_WEBHOOK_SECRET": "whsec_" + "A" * 32,
+}
 
 
 def examples(language: str) -> list[str]:
@@ -44,6 +50,11 @@ def test_the_json_example_loads(load: Load) -> None:
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"orgs"}))
 def test_every_setting_has_a_row(name: str) -> None:
     assert name in ROWS
+
+
+@pytest.mark.parametrize("name", Webhook.model_fields)
+def test_every_key_of_a_webhook_endpoint_has_a_row(name: str) -> None:
+    assert {"secrets": "secret"}.get(name, name) in ROWS
 
 
 @pytest.mark.parametrize("name", Org.model_fields)

@@ -194,9 +194,14 @@ def test_what_is_no_job_is_refused(client: httpx.Client, body: str) -> None:
 
 
 def test_what_is_not_built_yet_is_refused_by_name(client: httpx.Client) -> None:
-    for field, value in (("delivery", "batch"), ("webhook", "https://example.com/hook")):
+    for field, value in (("delivery", "batch"),):
         refused = client.post("/v1/jobs", json={"prompt": "a cat", "model": "gpt-image-2", field: value})
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+
+
+def test_a_webhook_that_is_no_configured_endpoint_is_refused(client: httpx.Client) -> None:
+    refused = client.post("/v1/jobs", json={"prompt": "a cat", "webhook": "https://example.com/hook"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "webhook")
 
 
 def test_every_answer_has_a_request_id_and_a_good_one_is_kept(client: httpx.Client) -> None:

@@ -45,7 +45,6 @@ def test_the_same_key_and_body_are_queued_once_and_another_body_is_a_conflict(se
         ({"operation": "edit", "images": ["x"]}, "images.0"),
         ({"delivery": "batch"}, "delivery"),
         ({"cache": "use"}, "cache"),
-        ({"webhook": "https://example.com/"}, "webhook"),
     ],
 )
 def test_what_this_version_cannot_do_is_refused_by_name(

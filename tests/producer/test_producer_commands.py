@@ -67,7 +67,7 @@ def test_a_key_that_was_used_before_with_another_body_stops_the_whole_file(image
         (["enqueue", "--prompt", "x", "--priority", "urgent"], "priority: "),
         (["enqueue", "--prompt", "x", "--tag", "nope"], "tag: k=v is needed, not 'nope'"),
         (["enqueue", "--prompt", "x", "--metadata", "{"], "metadata: a JSON object is needed"),
-        (["enqueue", "--prompt", "x", "--webhook", "https://a.b"], "webhook: not available in this version"),
+        (["enqueue", "--prompt", "x", "--webhook", "https://a.b"], "webhook: the address of a configured endpoint"),
         (["jobs", "list", "--status", "done"], "status: accepted: queued, waiting"),
         (["jobs", "list", "--limit", "0"], "limit: 1 to 1000"),
         (["jobs", "list", "--after", "x"], "after: the cursor"),

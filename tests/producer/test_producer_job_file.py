@@ -49,7 +49,7 @@ def test_lines_beyond_those_kept_in_memory_are_read_again(monkeypatch: pytest.Mo
         ('{"promt": "x"}', "line 3: "),
         ("{", "line 3: job: valid JSON is needed"),
         ("[]", "line 3: job"),
-        ('{"prompt": "x", "webhook": "https://a.b"}', "line 3: webhook: not available"),
+        ('{"prompt": "x", "webhook": "https://a.b"}', "line 3: webhook: the address of a configured"),
         (
             '{"prompt": "other", "idempotency_key": "k"}',
             "line 3: idempotency_key: line 1 has it too, with another body",

@@ -27,9 +27,8 @@ def admit(
 ) -> Admitted:
     """Return the job with its model decided; JobRefused names the field that its model does not accept.
 
-    A job that names no model gets the first of `preference` that is `served`. A webhook that it names must be one of
-    `webhooks`. What this version cannot do is refused
-    by name, never ignored.
+    A job that names no model gets the first of `preference` that is `served`; a webhook that it names must be one of
+    `webhooks`. What this version cannot do is refused by name, never ignored.
     """
     refuse_unavailable(job)
     check_webhook(job, webhooks)

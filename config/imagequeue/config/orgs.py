@@ -105,7 +105,7 @@ class Org(BaseModel):
     @property
     def is_loopback(self) -> bool:
         """Whether calls stay on this machine."""
-        return _is_loopback(self.base_url)
+        return is_loopback(self.base_url)
 
     @property
     def is_openai(self) -> bool:
@@ -147,10 +147,12 @@ def _read_org(entry: object, environ: Mapping[str, str], folder: Path, where: st
     values = dict(entry)
     if values.get("base_url"):
         values["base_url"] = _base_url(values["base_url"], f"{where}.base_url")
-    literal_allowed = _is_loopback(str(values.get("base_url", "")))
+    literal_allowed = is_loopback(str(values.get("base_url", "")))
     for field in SECRET_FIELDS:
         if values.get(field) is not None:
-            values[field] = _secret(values[field], environ, folder, f"{where}.{field}", literal_allowed=literal_allowed)
+            values[field] = read_secret(
+                values[field], environ, folder, f"{where}.{field}", literal_allowed=literal_allowed
+            )
     try:
         return Org.model_validate(values)
     except ValidationError as error:
@@ -165,7 +167,13 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
     return ConfigError(f"{where}{key}: {first['msg'].removeprefix('Value error, ')}")
 
 
-def _secret(value: object, environ: Mapping[str, str], folder: Path, where: str, *, literal_allowed: bool) -> SecretStr:
+def read_secret(
+    value: object, environ: Mapping[str, str], folder: Path, where: str, *, literal_allowed: bool
+) -> SecretStr:
+    """Return the secret that `env:NAME` or `file:PATH` stands for; ConfigError begins with `where`.
+
+    With `literal_allowed` the value may be the secret itself.
+    """
     if not isinstance(value, str):
         raise ConfigError(f"{where}: env:NAME or file:PATH is needed")
     kind, _, rest = value.partition(":")
@@ -218,7 +226,8 @@ def _split(url: str) -> SplitResult | None:
     return None if any(character.isspace() for character in url) else parts
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Return whether a URL leads to this machine."""
     parts = _split(url)
     host = parts.hostname if parts else None
     if not host:

@@ -28,6 +28,7 @@ from imagequeue.config.keys import Keys
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.nearest import did_you_mean
 from imagequeue.config.orgs import Dollars, Org, read_orgs, referenced_variables
+from imagequeue.config.webhooks import Webhook, read_webhooks, webhook_variables
 
 PREFIX: Final = "IMAGEQUEUE_"
 CONFIG_VARIABLE: Final = "IMAGEQUEUE_CONFIG"
@@ -37,7 +38,10 @@ OTHER_VARIABLES: Final = (CONFIG_VARIABLE, DEBUG_VARIABLE, "IMAGEQUEUE_CRASH_AT"
 RQ_PREFIX_VARIABLE: Final = "RQ_KEY_PREFIX"
 OPENAI_KEY_VARIABLE: Final = "OPENAI_API_KEY"
 RESULT_TTL_SECONDS: Final = 7 * 24 * 3600
+CACHE_TTL_SECONDS: Final = 30 * 24 * 3600
 SHARES_MAX: Final = 0.5
+
+CacheScope = Literal["tenant", "shared"]
 
 
 def _matching(pattern: str, accepted: str) -> AfterValidator:
@@ -116,6 +120,10 @@ class Settings(BaseSettings):
     """Preference of models for jobs that name none."""
     cache: CacheUse = "off"
     """Default of a job's `cache`."""
+    cache_ttl_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 24 * 3600)] = CACHE_TTL_SECONDS
+    """How long the cache answers with a stored result."""
+    cache_scope: CacheScope = "tenant"
+    """Whose stored results answer a job: those of its own tenant, or of all (`shared`)."""
     public_url: Annotated[str, _matching(r"https?://[^/]", "a URL with http or https and a host")] | None = None
     """Base of image links."""
     pace_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -146,6 +154,12 @@ class Settings(BaseSettings):
     """Shares of tenants within a priority, in proportion; 1 for those not named."""
     tenant_caps: Mapping[Name, TenantCaps] = {}
     """Spending caps by tenant."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Who is told when a job ends."""
+    webhook_timeout_seconds: Annotated[float, Field(ge=1, le=30)] = 20.0
+    """Total deadline of one delivery to an endpoint."""
+    prompt_check: Literal["off", "warn", "block"] = "off"
+    """What doors do about prompts that are likely to need another try."""
     catalog: Mapping[str, Any] = {}
     """Your own models, prices and limits, laid over the packaged catalog by load_catalog."""
 
@@ -197,9 +211,12 @@ def load_settings(environ: Mapping[str, str] | None = None, cwd: Path | None = N
         from_environ["rq_key_prefix"] = environ[RQ_PREFIX_VARIABLE]
     values = {**from_file, **from_environ}
     names = {key: _variable(key) if key in from_environ else f"{key} in {file}" for key in values}
-    _refuse_unknown(environ, referenced_variables(values.get("orgs")))
+    referenced = referenced_variables(values.get("orgs")) | webhook_variables(values.get("webhooks"))
+    _refuse_unknown(environ, referenced)
     _anchor(values, cwd)
     values["orgs"] = _orgs(values, environ, cwd, names)
+    if "webhooks" in values:
+        values["webhooks"] = read_webhooks(values["webhooks"], environ=environ, folder=cwd, where=names["webhooks"])
     settings = _validated(values, names)
     _check_against_catalog(settings, names.get("orgs", "orgs"))
     return settings

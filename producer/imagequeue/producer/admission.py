@@ -25,7 +25,13 @@ class Admission:
         """
         if job.cache is None and self._settings.cache != "off":
             job = job.model_copy(update={"cache": self._settings.cache})
-        admitted = admit(job, self._catalog, preference=self._settings.models, served=self._served)
+        admitted = admit(
+            job,
+            self._catalog,
+            preference=self._settings.models,
+            served=self._served,
+            webhooks=self._settings.webhooks,
+        )
         return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens)
 
 
