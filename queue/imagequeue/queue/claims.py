@@ -12,13 +12,17 @@ from redis.exceptions import ResponseError
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.queue.scripts import Argument, Scripts
 
-Kind = Literal["run", "expired", "cancelled", "unserved", "malformed", "poison"]
+Kind = Literal["run", "cached", "expired", "cancelled", "unserved", "malformed", "poison"]
 End = Literal["finished", "failed", "canceled"]
 
 PARKED = -1
+PERMITS_MAX = 64
 REAP_BATCH_MAX = 500
 PROMOTE_BATCH_MAX = 500
+TEND_BATCH_MAX = 50
+TEND_AGAIN_US = 1_000_000
 SUCCESSFUL, FAILED = 1, 2  # RQ's Result.Type
+PERMIT_ANSWERS: Mapping[int, bool | None] = {1: True, 0: None, -1: False}
 
 
 class WorkerGone(ImageQueueError):
@@ -106,7 +110,11 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a claimed job ends: RQ's status, the value or error kept for RQ, and the correction of the token pace."""
+    """How a claimed job ends: RQ's status, the value or error kept for RQ, and the correction of the token pace.
+
+    `stored` is the result to keep for `stored_seconds` if the job takes part in the cache, `source` where its images
+    came from.
+    """
 
     status: End
     ttl_seconds: int
@@ -115,6 +123,9 @@ class Ending:
     worked_seconds: float = 0.0
     pool: str = ""
     tokens_us: float = 0.0
+    stored: str = ""
+    stored_seconds: int = 0
+    source: Literal["", "made", "cached"] = ""
 
 
 class Claims:
@@ -157,6 +168,7 @@ class Claims:
         arguments: list[Argument] = [
             self.worker, claim.id, claim.delivery, ending.status, ending.ttl_seconds, kind, name, value,
             f"{ending.worked_seconds:.6f}", error, ending.pool, f"{ending.tokens_us:.0f}",
+            ending.stored, ending.stored_seconds, ending.source,
         ]  # fmt: skip
         return bool(await self._scripts.run("settle", arguments))
 
@@ -210,6 +222,11 @@ async def promote(scripts: Scripts, queues: Sequence[str]) -> int | None:
     """Move waiting jobs whose time has come to their lines; returns microseconds until the next one is due, if any."""
     _, next_due = await scripts.run("promote", [PROMOTE_BATCH_MAX, *queues])
     return None if int(next_due) < 0 else int(next_due)
+
+
+async def tend(scripts: Scripts) -> int:
+    """Look after followers whose leader vanished; returns of how many forms."""
+    return int(await scripts.run("tend", [TEND_BATCH_MAX, TEND_AGAIN_US]))
 
 
 async def pending(scripts: Scripts, queues: Sequence[str]) -> int:

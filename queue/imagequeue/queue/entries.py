@@ -8,21 +8,35 @@ from datetime import datetime
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused, QueueUnavailable
 from imagequeue.config.job import Job, encode_data, queue_name
+from imagequeue.queue.flights import Flight
 from imagequeue.queue.scripts import Argument, Scripts
 
-FIELDS = 13
+FIELDS = 15
 BATCH_MAX = 500
 SEND_TRIES_MAX = 3
+STORED = "="
+"""What an answer begins with that is a stored result."""
 DESCRIPTION_CHARACTERS_MAX = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A checked job on its way to a queue. `tokens` is the estimate that is charged to the pool's token pace."""
+    """A checked job on its way to a queue. `tokens` is the estimate that is charged to the pool's token pace.
+
+    `flight` is its part in the cache, None when it takes none. `print` is the fingerprint of what was asked for, when
+    the job differs from that: a model or another default was decided since.
+    """
 
     id: str
     job: Job
     tokens: int = 0
+    flight: Flight | None = None
+    print: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells whether the same was asked for before."""
+        return self.print or fingerprint(self.job)
 
     @property
     def queue(self) -> str:
@@ -34,10 +48,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What became of an entry: `created` is False when the same job was there before."""
+    """What became of an entry: `created` is False when the same job was there before.
+
+    `stored` is the text of the stored result that answers it; None when none does.
+    """
 
     id: str
     created: bool
+    stored: str | None = None
 
 
 def new_job_id(job: Job) -> str:
@@ -74,7 +92,7 @@ async def enqueue(
 
 
 async def _send(scripts: Scripts, batch: Sequence[Entry], ttl: int, call_seconds: int) -> list[Accepted]:
-    prints = [fingerprint(entry.job) for entry in batch]
+    prints = [entry.fingerprint for entry in batch]
     arguments: list[Argument] = [FIELDS]
     for rank, (entry, print_) in enumerate(zip(batch, prints, strict=True)):
         arguments += _fields(entry, print_, ttl, call_seconds, rank)
@@ -98,14 +116,17 @@ def _fields(entry: Entry, print_: str, ttl: int, call_seconds: int, rank: int) -
     job = entry.job
     description = job.prompt[:DESCRIPTION_CHARACTERS_MAX]
     times = (microseconds(job.not_before), microseconds(job.deadline))
+    flight = (entry.flight.form, entry.flight.mode) if entry.flight else ("", "")
     return [
         entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, ttl, description, call_seconds, rank,
-        encode_data(job),
+        *flight, encode_data(job),
     ]  # fmt: skip
 
 
 def _verdict(entry: Entry, print_: str, answer: bytes) -> Accepted:
     before = answer.decode()
+    if before.startswith(STORED):
+        return Accepted(id=entry.id, created=True, stored=before.removeprefix(STORED))
     if before not in ("", print_):
         raise IdempotencyConflict(f"idempotency_key: job {entry.id} was enqueued before with another body")
     return Accepted(id=entry.id, created=before == "")

@@ -8,6 +8,7 @@ from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import JOB_ID_PATTERN, Job, queue_name
 from imagequeue.queue.claims import exc_string
 from imagequeue.queue.entries import microseconds
+from imagequeue.queue.flights import Flight
 from imagequeue.queue.payload import DATA_BYTES_MAX, decode
 from imagequeue.queue.scripts import Scripts
 
@@ -15,6 +16,8 @@ FOREIGN_MAX = 200
 
 Check = Callable[[Job, str], tuple[Job, int]]
 """Checks a job that was found on a queue of the given model; gives it with its model set, and its token estimate."""
+FlightOf = Callable[[Job], Flight | None]
+"""Says what part a checked job takes in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,9 @@ class Intake:
     refused: int
 
 
-async def take_in(scripts: Scripts, queue: str, check: Check, *, ttl_seconds: int) -> Intake:
+async def take_in(
+    scripts: Scripts, queue: str, check: Check, *, ttl_seconds: int, flight_of: FlightOf = lambda _: None
+) -> Intake:
     """Look for foreign jobs on a queue, once, and deal with each; they cannot be claimed before."""
     rows = await scripts.run("intake", [queue, FOREIGN_MAX, DATA_BYTES_MAX])
     adopted = refused = 0
@@ -37,7 +42,7 @@ async def take_in(scripts: Scripts, queue: str, check: Check, *, ttl_seconds: in
         except JobRefused as problem:
             refused += await _refuse(scripts, queue, raw_id, problem, ttl_seconds)
         else:
-            adopted += await _adopt(scripts, queue, job_id, job, tokens, ttl_seconds, int(index))
+            adopted += await _adopt(scripts, queue, job_id, job, tokens, ttl_seconds, int(index), flight_of(job))
     return Intake(found=len(rows), adopted=adopted, refused=refused)
 
 
@@ -49,11 +54,14 @@ def _inspect(job_id: str, size: int, data: bytes, queue: str, check: Check) -> t
     return check(decode(data), queue.rpartition(".")[0])
 
 
-async def _adopt(scripts: Scripts, queue: str, job_id: str, job: Job, tokens: int, ttl: int, index: int) -> int:
+async def _adopt(
+    scripts: Scripts, queue: str, job_id: str, job: Job, tokens: int, ttl: int, index: int, flight: Flight | None
+) -> int:
     """Take a job into line: its queue says its priority, a model of its own moves it to that model's queue."""
     home = queue_name(str(job.model), queue.rpartition(".")[2])
     times = (microseconds(job.deadline), microseconds(job.not_before))
-    return int(await scripts.run("adopt", [queue, job_id, job.tenant, job.n, tokens, ttl, *times, home, index]))
+    part = (flight.form, flight.mode) if flight else ("", "")
+    return int(await scripts.run("adopt", [queue, job_id, job.tenant, job.n, tokens, ttl, *times, home, index, *part]))
 
 
 async def _refuse(scripts: Scripts, queue: str, job_id: bytes, problem: JobRefused, ttl: int) -> int:

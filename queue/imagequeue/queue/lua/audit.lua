@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: flight.lua
 -- audit: where jobs stand, and what is wrong with it; all places of one job are read in one step.
 --   ARGV[3] = 1 to repair   ARGV[4..] = job ids
 -- Places: listed (RQ's list), lined (its tenant's line), scheduled, deferred, claimed (by a worker of ours, living or not yet
@@ -8,6 +8,7 @@
 --   unlisted    in its line but not on RQ's list, or the other way round after it had a line; repaired by entering it anew
 --   double      also in a place that its status does not name; repaired by removing it there
 --   unreadable  a key of that name that is no hash, or a status that RQ does not know; not repaired
+--   unled       deferred behind a call that nobody makes; repaired by one of those who wait making it
 --   foreign     started by a stock RQ worker, which is not ours to judge; not repaired
 -- Returns {{id, queue, status, finding, detail, 1 when repaired}, ...}.
 local repair = ARGV[3] == '1'
@@ -64,7 +65,9 @@ end
 local function queue_again(q, id, tenant, found)
   for place in pairs(found) do remove_from(place, q, id, tenant) end
   if hget(job_key(id), 'iq_tenant') then
-    enter(q, id, tenant, hget(job_key(id), 'iq_age') or whole(now), true)
+    local form = hget(job_key(id), 'iq_form')
+    if form then unfollow(form, id) end
+    ready(q, id, tenant, hget(job_key(id), 'iq_age') or whole(now), true)
   else
     redis.call('SADD', RQ .. ':queues', list_key(q))
     redis.call('HSET', job_key(id), 'status', 'queued')
@@ -98,6 +101,26 @@ local function look_doubles(q, id, tenant, status, found)
   end
 end
 
+-- A follower is answered, or somebody makes the call that it waits for; nobody else is in the followers' books.
+local function look_following(q, id, status)
+  local form = hget(job_key(id), 'iq_form')
+  if not form then return end
+  local joined = redis.call('ZSCORE', joined_key(form), id)
+  local answered = redis.call('ZSCORE', ANSWERED, id)
+  local follows = status == 'deferred' and hget(job_key(id), 'iq_follows')
+  if not follows and (joined or answered) then
+    if repair then unfollow(form, id) end
+    report(id, q, status, 'double', 'also a follower', repair)
+  elseif follows and not (joined and (leader_of(form) or redis.call('EXISTS', cache_key(form)) == 1))
+    and not (answered and (not joined or tonumber(answered) <= now)) then
+    if repair then
+      unfollow(form, id)
+      ready(q, id, hget(job_key(id), 'iq_tenant') or 'default', age_of(job_key(id), now), true)
+    end
+    report(id, q, status, 'unled', 'waits for job ' .. follows .. ', which makes no call', repair)
+  end
+end
+
 local function look(id)
   if redis.call('TYPE', job_key(id)).ok ~= 'hash' then return report(id, '', '', 'unreadable', 'no hash', false) end
   local q, status = hget(job_key(id), 'origin') or '', status_of(id) or ''
@@ -114,6 +137,7 @@ local function look(id)
     return report(id, q, status, 'unreadable', 'a status that no job of ours has', false)
   end
   look_doubles(q, id, tenant, status, found)
+  look_following(q, id, status)
 end
 
 for index = 4, #ARGV do look(ARGV[index]) end

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: ending.lua
 -- cancel: by a person or an app, at any stage.
 --   ARGV[3] = id   ARGV[4] = ttl, seconds
 -- Returns the status it had: queued, scheduled and deferred jobs are cancelled at once; a started one is cancelled unless its

@@ -17,6 +17,7 @@ local CRASHES_MAX = 10 -- a job in whose hands so many workers died is not given
 local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
+local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
 local PROBE_US = 1000000 -- after a pause one job goes first; the others follow if it is not refused within this time
 local now = now_us()
 local given, foreign, wait, stale = {}, {}, -1, 0
@@ -38,6 +39,20 @@ local function queued(q)
   return type(length) == 'number' and length or 0
 end
 
+-- A job that came to its line while another made the same call joins that one. A job without a leader leads from here on.
+local function joins(q, id, tenant)
+  local key = job_key(id)
+  if hget(key, 'iq_cache') ~= 'use' then return false end
+  local form = hget(key, 'iq_form')
+  if not form or redis.call('EXISTS', cache_key(form)) == 1 then return false end
+  local leader = leader_of(form)
+  if not leader then lead(form, id) end
+  if not leader or leader == id then return false end
+  leave(q, id, tenant)
+  follow(q, id, tonumber(age_of(key, now)), form, leader, now)
+  return true
+end
+
 -- The id that is next in line on `q`, and its tenant; clears entries whose job is gone or no longer queued.
 local function next_in_line(q)
   while stale < STALE_MAX do
@@ -49,13 +64,29 @@ local function next_in_line(q)
       redis.call('ZREM', tenants_key(q), tenant)
     else
       local status = status_of(ids[1])
-      if status == 'queued' and hget(job_key(ids[1]), 'origin') == q then return ids[1], tenant end
-      if status and not ELSEWHERE[status] and status ~= 'queued' then return ids[1], tenant end
-      leave(q, ids[1], tenant)
+      if status == 'queued' and hget(job_key(ids[1]), 'origin') == q then
+        if not joins(q, ids[1], tenant) then return ids[1], tenant end
+      elseif status and not ELSEWHERE[status] and status ~= 'queued' then
+        return ids[1], tenant
+      else
+        leave(q, ids[1], tenant)
+      end
     end
     stale = stale + 1
   end
   return nil
+end
+
+-- The claim of `worker` on a job that has left its place.
+local function hand(q, id, pool, kind)
+  local key = job_key(id)
+  local delivery = count_up(key, 'iq_deliveries')
+  local at = iso(now)
+  redis.call('HSET', key, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker, 'iq_pool', pool)
+  redis.call('PERSIST', key)
+  redis.call('HSET', claims_key(worker), id, delivery .. ' ' .. q)
+  redis.call('ZADD', registry_key('wip', q), '+inf', id .. ':' .. worker .. '-' .. delivery)
+  given[#given + 1] = {id, q, pool, delivery, hget(key, 'data') or '', kind, whole(counted(key, 'iq_tries') or 0)}
 end
 
 local function give(q, id, tenant, pool, kind, n)
@@ -70,24 +101,18 @@ local function give(q, id, tenant, pool, kind, n)
   else
     redis.call('HSET', meta, 'vt:' .. tenant, paid)
   end
-  local key = job_key(id)
-  local delivery = count_up(key, 'iq_deliveries')
-  local at = iso(now)
-  redis.call('HSET', key, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker, 'iq_pool', pool)
-  redis.call('PERSIST', key)
-  redis.call('HSET', claims_key(worker), id, delivery .. ' ' .. q)
-  redis.call('ZADD', registry_key('wip', q), '+inf', id .. ':' .. worker .. '-' .. delivery)
-  given[#given + 1] = {id, q, pool, delivery, hget(key, 'data') or '', kind, whole(counted(key, 'iq_tries') or 0)}
+  hand(q, id, pool, kind)
 end
 
 -- What, other than running, has to be done with a job: nil when it is to be run.
 local function special(id)
-  local fields = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline', 'status', 'iq_crashes')
+  local fields = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline', 'status', 'iq_crashes', 'iq_form', 'iq_cache')
   if fields[3] ~= 'queued' then return 'malformed' end
   if number(fields[4], 0) >= CRASHES_MAX then return 'poison' end
   if fields[1] then return 'cancelled' end
   local deadline = tonumber(fields[2] or '')
   if deadline and deadline <= now then return 'expired' end
+  if fields[5] and fields[6] ~= 'refresh' and redis.call('EXISTS', cache_key(fields[5])) == 1 then return 'cached' end
   return nil
 end
 
@@ -180,6 +205,33 @@ local function serve(pool, state)
   soonest(0)
   return served
 end
+
+-- Followers whose result is there, or whose deadline has come. One whose result is gone again takes its place as if it was new.
+local function give_answered()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ANSWERED, '-inf', whole(now), 'LIMIT', 0, most)) do
+    local key = job_key(id)
+    local form, q = hget(key, 'iq_form'), hget(key, 'origin') or ''
+    if not form or status_of(id) ~= 'deferred' or not hget(key, 'iq_follows') then
+      redis.call('ZREM', ANSWERED, id)
+    else
+      local deadline = counted(key, 'iq_deadline')
+      local stored = redis.call('EXISTS', cache_key(form)) == 1
+      redis.call('ZREM', ANSWERED, id)
+      redis.call('ZREM', joined_key(form), id)
+      redis.call('ZREM', registry_key('deferred', q), id)
+      if deadline and deadline <= now then
+        hand(q, id, '', 'expired')
+      elseif stored then
+        hand(q, id, '', 'cached')
+      else
+        ready(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
+      end
+    end
+  end
+  local first = redis.call('ZRANGE', ANSWERED, 0, 0, 'WITHSCORES')[2]
+  if first and tonumber(first) - now < ANSWERED_SOON_US then soonest(tonumber(first) - now) end
+end
+give_answered()
 
 for _, q in ipairs(plan.unserved or {}) do
   while #given < most do

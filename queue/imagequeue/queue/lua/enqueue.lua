@@ -1,34 +1,38 @@
--- include: place.lua
+-- include: flight.lua
 -- enqueue: puts new jobs on their queues, all of them in one step, each at most once.
 --   ARGV[3]  = number of fields before each job's data (FIELDS)
 --   then for each job: id, queue, tenant, n, tokens, fingerprint, not_before_us ('' = now), deadline_us ('' = none),
---   result_ttl, description, timeout, rank, data
+--   result_ttl, description, timeout, rank, form, mode, data   (form, mode: iq_form and iq_cache of flight.lua, '' = none)
 -- rank: microseconds added to the time of now, so that jobs of one call keep their order.
--- Returns for each job: '' when it is new, else the fingerprint it was first enqueued with ('?' when it had none).
+-- Returns for each job: '' when it is new, '=' and the stored result when that answers it (deliver.lua, or else a worker, ends
+-- it), else the fingerprint it was first enqueued with ('?' when it had none).
 local FIELDS = tonumber(ARGV[3])
+local DELIVER_US = 2000000 -- so long the enqueuer has to end what a stored result answers, before a worker does
 local now = now_us()
 local at = iso(now)
 local answers = {}
 for base = 4, #ARGV, FIELDS do
-  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, data =
+  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, data =
     unpack(ARGV, base, base + FIELDS - 1)
   local key = job_key(id)
   if redis.call('EXISTS', key) == 1 then
     answers[#answers + 1] = hget(key, 'iq_fingerprint') or '?'
   else
-    local age = whole(now + tonumber(rank))
+    local age, answer = whole(now + tonumber(rank)), ''
     redis.call('HSET', key, 'created_at', at, 'enqueued_at', at, 'data', data, 'origin', q, 'description', description,
       'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
       'worker_name', '', 'group_id', '', 'success_callback_name', '', 'failure_callback_name', '',
       'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
       'iq_age', age, 'iq_deadline', deadline)
+    if form ~= '' then redis.call('HSET', key, 'iq_form', form, 'iq_cache', mode) end
     if not_before ~= '' and tonumber(not_before) > now then
       local until_seconds = whole(math.ceil(tonumber(not_before) / 1000000))
       wait_in('scheduled', q, id, until_seconds, '{"reason":"backoff","detail":"not_before is in the future"}')
-    else
-      enter(q, id, tenant, age, false)
+    elseif ready(q, id, tenant, age, false) == 'answered' then
+      redis.call('ZADD', ANSWERED, whole(now + DELIVER_US), id)
+      answer = '=' .. redis.call('GET', cache_key(form))
     end
-    answers[#answers + 1] = ''
+    answers[#answers + 1] = answer
   end
 end
 return answers

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: flight.lua
 -- pace.lua: the arithmetic of a pool's pace, shared by the scripts that charge it.
 -- GCRA (ITU-T I.371): the token bucket read as a theoretical arrival time, TAT.
 local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of the full one each second

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: flight.lua
 -- promote: jobs whose time has come go back to their lines.
 --   ARGV[3] = most jobs   ARGV[4..] = queues
 -- Returns {jobs moved, microseconds until the next is due (-1 = none)}.
@@ -14,7 +14,7 @@ for index = 4, #ARGV do
     redis.call('ZREM', registry, id)
     if status_of(id) == 'scheduled' then
       local key = job_key(id)
-      enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
+      ready(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
       moved = moved + 1
     end
   end

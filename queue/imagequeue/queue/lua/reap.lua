@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: ending.lua
 -- reap: returns the claims of workers whose lease ran out. Several reapers may run at once: HDEL decides.
 --   ARGV[3] = most claims to return in this call   ARGV[4] = result_ttl, seconds, of jobs cancelled meanwhile
 --   ARGV[5] = the worker that reaps ('' = no worker)

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: ending.lua
 -- refuse: an id on a list that cannot be run goes to the failed registry with its reason.
 --   ARGV[3] = queue   ARGV[4] = id   ARGV[5] = ttl, seconds   ARGV[6] = error, JSON   ARGV[7] = RQ's exc_string, encoded
 -- Returns 1, or 0 when it is no longer on the list.

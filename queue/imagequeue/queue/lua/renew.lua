@@ -3,6 +3,7 @@
 --   ARGV[3] = worker   ARGV[4] = lease, microseconds   ARGV[5] = state for RQ (busy, idle or suspended)
 --   ARGV[6] = queues, comma separated ('' = unchanged)   ARGV[7] = what keeps it from claiming ('' = nothing)
 -- Returns {1, ids whose cancellation was asked} or {0} when the worker was given up for dead: its claims are others' now.
+local GRACE_US = 3000000 -- within it every living worker has renewed: at most two seconds apart, with deadlines as short
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 drain_under_oom()

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: ending.lua
 -- requeue: a claimed job goes back, for the holder of the claim only.
 --   ARGV[3] = worker   ARGV[4] = id   ARGV[5] = delivery
 --   ARGV[6] = microseconds to wait (0 = to its line at once, -1 = parked until somebody acts)
@@ -23,9 +23,11 @@ end
 if ARGV[9] ~= '' then q = ARGV[9] end
 local delay = tonumber(ARGV[6])
 if delay == 0 then
-  enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
+  ready(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
 elseif delay < 0 then
   wait_in('deferred', q, id, string.format('%.6f', now / 1000000), ARGV[7])
+  local form = hget(key, 'iq_form')
+  if form then release(form, id, now) end -- nobody else has to wait for a person
 else
   wait_in('scheduled', q, id, string.format('%.6f', (now + delay) / 1000000), ARGV[7])
 end

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: ending.lua
 -- retire: a worker leaves; what it still holds goes back to its lines at once.
 --   ARGV[3] = worker   ARGV[4] = result_ttl, seconds, of jobs cancelled meanwhile   ARGV[5..] = names of its queues
 -- Returns how many claims it still held.

@@ -1,9 +1,9 @@
--- include: place.lua
+-- include: flight.lua
 -- revive: a failed, cancelled or waiting job is queued again, with all its attempts before it.
 --   ARGV[3] = id   ARGV[4] = priority to queue it at ('' = as before)
 -- Also changes the priority of a queued job.
--- Returns the status it had; it is queued now if that was failed, canceled, stopped, scheduled or deferred, or if it was queued
--- and a priority was given; '' = there is no such job.
+-- Returns 'joined' when a call under way or a stored result will answer it, else the status it had; it is queued now if that
+-- was failed, canceled, stopped, scheduled or deferred, or if it was queued and a priority was given; '' = there is no such job.
 local id, priority = ARGV[3], ARGV[4]
 local status = status_of(id)
 if not status then return '' end
@@ -19,9 +19,11 @@ elseif status == 'failed' or status == 'canceled' or status == 'stopped' or stat
   redis.call('ZREM', registry_key(registry, q), id)
   redis.call('HDEL', key, 'iq_error', 'iq_cancel', 'iq_tries', 'iq_crashes', 'iq_deadline', 'ended_at')
   redis.call('PERSIST', key)
+  local form = hget(key, 'iq_form')
+  if form then unfollow(form, id) end
 else
   return status
 end
-enter(to, id, tenant, age_of(key, now_us()), false)
-announce(id, 'queued')
-return status
+local became = ready(to, id, tenant, age_of(key, now_us()), false)
+announce(id, became == 'queued' and 'queued' or 'waiting')
+return became == 'queued' and status or 'joined'

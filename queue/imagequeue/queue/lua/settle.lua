@@ -1,9 +1,11 @@
--- include: place.lua
+-- include: ending.lua
 -- settle: the end of a claimed job, for the holder of the claim only.
 --   ARGV[3] = worker   ARGV[4] = id   ARGV[5] = delivery   ARGV[6] = finished, failed or canceled   ARGV[7] = ttl, seconds
 --   ARGV[8] = RQ's result type (1 successful, 2 failed)   ARGV[9] = RQ's result field   ARGV[10] = its value
 --   ARGV[11] = seconds it ran   ARGV[12] = error, JSON ('' = none)
 --   ARGV[13] = pool ('' = no correction)   ARGV[14] = microseconds of token pace to add (negative: give back)
+--   ARGV[15] = the result to store, JSON, if the job takes part in the cache ('' = none)   ARGV[16] = seconds it is kept
+--   ARGV[17] = where its images came from: made or cached ('' = it has none)
 -- Returns 1, or 0 when the claim is somebody else's by now.
 local worker, id, delivery, status, ttl = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local now = now_us()
@@ -12,6 +14,20 @@ if not q then return 0 end
 local key = job_key(id)
 if ARGV[12] ~= '' then redis.call('HSET', key, 'iq_error', ARGV[12]) end
 redis.call('SREM', OWN .. ':cancelling', id)
+local form = hget(key, 'iq_form')
+if form and ARGV[15] ~= '' then
+  if hget(key, 'iq_cache') == 'refresh' then
+    redis.call('SET', cache_key(form), ARGV[15], 'EX', ARGV[16])
+  else
+    redis.call('SET', cache_key(form), ARGV[15], 'EX', ARGV[16], 'NX')
+  end
+end
+if ARGV[17] == 'made' then
+  count_images(now, 'made', q, counted(key, 'iq_n') or 1)
+elseif ARGV[17] == 'cached' then
+  local follows = hget(key, 'iq_follows') or '-'
+  count_images(now, follows == '-' and 'stored' or 'joined', q, counted(key, 'iq_n') or 1)
+end
 finish(q, id, status, ttl, now)
 if ARGV[8] ~= '' then
   local results = RQ .. ':results:' .. id
