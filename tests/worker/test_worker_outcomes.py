@@ -154,8 +154,10 @@ def test_every_trouble_is_booked_as_what_it_may_cost_and_tried_again(site: Worke
         assert not voided & billed
 
 
-def test_a_job_that_must_not_be_doubled_parks_for_a_person(site: WorkerSite) -> None:
-    site.simulator.control.set_faults(Fault(kind="billed_reset", count=1))
+@pytest.mark.parametrize("kind", ["billed_reset", "billed_gateway_timeout", "billed_server_error"])
+def test_a_job_that_must_not_be_doubled_parks_for_a_person(site: WorkerSite, kind: str) -> None:
+    """Whether there was no answer or one that says nothing of the bill: 500, 502, 504, 524."""
+    site.simulator.control.set_faults(Fault(kind=kind, count=1))  # type: ignore[arg-type]  # one of the kinds
     name = site.put(on_doubt="hold")
     site.burst()
     assert site.status(name) == "deferred"

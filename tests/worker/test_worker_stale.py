@@ -90,6 +90,42 @@ def test_a_job_is_not_failed_in_the_queue_alone(server_url: str, tmp_path: Path)
     asyncio.run(story())
 
 
+def test_a_stale_worker_makes_no_second_call(server_url: str, tmp_path: Path) -> None:
+    """The ledger has seen a later delivery of the job than the stale worker's, so that it gets no hold."""
+
+    async def story() -> None:
+        async with life_world(server_url, tmp_path) as world:
+            job_id, holder, stale = await both_calling(world)
+            await stale
+            assert len(world.caller.calls) == 1
+            world.caller.give(0)
+            await holder
+            await one_story(world, job_id)
+            assert await world.states(job_id) == ["settled"]
+
+    asyncio.run(story())
+
+
+def test_a_stale_worker_makes_no_call_for_a_job_that_was_cancelled_meanwhile(server_url: str, tmp_path: Path) -> None:
+    """The job ended without an attempt while its first worker stood still between claim and hold."""
+
+    async def story() -> None:
+        async with life_world(server_url, tmp_path) as world:
+            job_id = await world.put()
+            first, second = await world.worker(), await world.worker()
+            old = await world.claim(first)
+            await world.lose(first)
+            await world.scripts.redis.hset(world.scripts.keys.job(job_id), "iq_cancel", "1")
+            await world.life.run(second, await world.claim(second))
+            assert await world.outcome(job_id) == "cancelled"
+            await world.life.run(first, old)
+            assert world.caller.calls == []
+            assert await world.states(job_id) == []
+            assert await world.status(job_id) == "canceled"
+
+    asyncio.run(story())
+
+
 def test_a_stale_answer_is_booked_and_changes_nothing_in_the_queue(server_url: str, tmp_path: Path) -> None:
     """The first worker's call was out when it was given up; its answer comes after the second worker's hold."""
 

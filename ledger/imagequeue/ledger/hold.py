@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from imagequeue.ledger import entries
-from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult
+from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult, Overtaken
 from imagequeue.ledger.caps import first_reached, scope, scopes
 from imagequeue.ledger.credit import use, wallets
 from imagequeue.ledger.entries import Holding
@@ -34,20 +34,34 @@ class History:
         """The number of the next attempt."""
         return 1 + max((row["n"] for row in self.attempts), default=0)
 
+    @property
+    def delivery(self) -> int:
+        """The latest delivery that made an attempt."""
+        return max((delivery_of(row["lease_token"]) for row in self.attempts), default=0)
+
+
+def delivery_of(lease_token: str) -> int:
+    """Return the number at the end of `WORKER-DELIVERY`; 0 for a token without one."""
+    _, dash, number = lease_token.rpartition("-")
+    return int(number) if dash and number.isdecimal() else 0
+
 
 def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[HoldResult]:
     """Return the answers in order. `trusting` takes the word of requests that say they are first deliveries.
 
-    A wrong word is noticed: the attempt's number is taken, or, where a cap refuses it, the job is looked up after all.
+    A wrong word is noticed: the job's end is looked up in any case, an attempt's number is taken, and where a cap
+    refuses it, the job is looked up after all.
     """
-    histories = _histories(unit, [r.job_id for r in requests if not (trusting and r.first_delivery)])
+    trusted = {request.job_id for request in requests if trusting and request.first_delivery}
+    looked_up = _histories(unit, [request.job_id for request in requests if request.job_id not in trusted])
+    histories = {**_ends(unit, sorted(trusted)), **looked_up}
     grants = wallets(unit, {request.org for request in requests if request.credits})
     used_nano = unit.lock_balances(name for r in requests for name in scopes(r.org, r.tenant, unit.day))
     answers = [
         _hold(unit, request, histories.get(request.job_id, History()), used_nano, grants) for request in requests
     ]
     refused = [request for request, answer in zip(requests, answers, strict=True) if isinstance(answer, CapReached)]
-    doubtful = _histories(unit, [request.job_id for request in refused if request.job_id not in histories])
+    doubtful = _histories(unit, [request.job_id for request in refused if request.job_id in trusted])
     return [
         _hold(unit, request, doubtful[request.job_id], used_nano, grants) if request.job_id in doubtful else answer
         for request, answer in zip(requests, answers, strict=True)
@@ -63,11 +77,18 @@ def _histories(unit: Unit, job_ids: list[str]) -> dict[str, History]:
     }
 
 
+def _ends(unit: Unit, job_ids: list[str]) -> dict[str, History]:
+    """How those of the jobs ended that ended: also without an attempt, which leaves no number that is taken."""
+    return {job_id: History(outcome=row) for job_id, row in unit.outcomes_by_job(job_ids).items()}
+
+
 def _hold(
     unit: Unit, request: HoldRequest, history: History, used_nano: dict[str, int], grants: dict[str, list[Grant]]
 ) -> HoldResult:
     if history.outcome is not None:
         return AlreadyDone(outcome=outcome_of(history.outcome))
+    if (seen := history.delivery) > delivery_of(request.lease_token):
+        return Overtaken(delivery=seen)
     doubted = _doubt_lost(unit, history)
     draws = draw(grants[request.org], request.credits) if request.credits else ()
     if draws is None:

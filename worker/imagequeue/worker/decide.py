@@ -80,7 +80,7 @@ def decide(verdict: Verdict, job: Job, *, tries: int, chance: float) -> Decision
 
 def _again(trouble: Trouble, job: Job, tries: int, chance: float) -> Decision:
     reason = f"{trouble.code}: {trouble.message}"
-    if not trouble.answered and job.on_doubt == "hold":
+    if trouble.may_be_billed and job.on_doubt == "hold":
         return Park(reason=reason)
     if tries >= job.max_attempts:
         return GiveUp(

@@ -29,7 +29,16 @@ from imagequeue.config.errors import JobRefused, LedgerUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldResult, ImageRecord, JobFailure, Outcome
+from imagequeue.ledger.api import (
+    AlreadyDone,
+    CapReached,
+    Held,
+    HoldResult,
+    ImageRecord,
+    JobFailure,
+    Outcome,
+    Overtaken,
+)
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim, Claims
@@ -151,6 +160,8 @@ class JobLife:
         match held:
             case AlreadyDone(outcome=outcome):
                 await self._acknowledge(work, outcome)
+            case Overtaken():  # fenced: goes back only if the queue says that the claim is still ours
+                await parts.returns.back(work.claims, work.claim, reason="another delivery of it came first")
             case CapReached() if work.overflowed:
                 await parts.returns.back(work.claims, work.claim, reason="the overflow model is over a cap")
             case CapReached():
@@ -217,7 +228,7 @@ class JobLife:
             try:
                 pictures = await pictures_of(verdict.body, lambda url: self._parts.downloader.fetch(url, work.pool.org))
             except BadPicture as problem:
-                verdict = Trouble(code="bad_answer", message=str(problem), may_be_billed=True, answered=False)
+                verdict = Trouble(code="bad_answer", message=str(problem), may_be_billed=True)
             else:
                 await self._succeed(work, held, result, verdict, pictures)
                 return

@@ -77,15 +77,15 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trouble:
-    """Worth another try later. `may_be_billed`: the provider may have made and charged the images all the same.
+    """Worth another try later.
 
-    `answered` False means that it is not known whether the call was carried out: the job's on_doubt rule applies.
+    `may_be_billed`: the provider may have made and charged the images all the same, whether it answered (500, 502, 504,
+    524) or not; the job's on_doubt rule says whether it may be called again.
     """
 
     code: str
     message: str
     may_be_billed: bool
-    answered: bool = True
     wait_seconds: float = 0.0
 
 
@@ -95,7 +95,7 @@ Verdict = Images | Throttled | Blocked | ModelGone | Rejected | Trouble
 def judge(result: Result) -> Verdict:
     """Return what the call came to."""
     if isinstance(result, NoAnswer):
-        return Trouble(code=result.code, message=result.message, may_be_billed=result.sent, answered=not result.sent)
+        return Trouble(code=result.code, message=result.message, may_be_billed=result.sent)
     error = _error(result)
     if error is None and result.status == 200:
         return _images(result)
@@ -111,7 +111,6 @@ def _images(answer: Answer) -> Verdict:
         code="bad_answer",
         message=f"200 without images: {_short(answer.text)}",
         may_be_billed=True,
-        answered=False,
     )
 
 
@@ -145,7 +144,7 @@ def _by_status(answer: Answer, code: str, message: str, error: Mapping[str, Any]
         details = error.get("moderation_details")
         after = isinstance(details, Mapping) and details.get("moderation_stage") == "output"
         return Rejected(code=code or f"http_{status}", message=message, may_be_billed=after)
-    return Trouble(code=f"http_{status}", message=message, may_be_billed=True, answered=False)
+    return Trouble(code=f"http_{status}", message=message, may_be_billed=True)
 
 
 def wait_seconds(answer: Answer, message: str) -> float:
