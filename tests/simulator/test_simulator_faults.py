@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagequeue.simulator.config import SimulatorConfig
 from imagequeue.simulator.faults import REFUSALS, SPOILINGS, Fault, FaultPlan, Kind
-from imagequeue.simulator.process import RunningSimulator
+from imagequeue.simulator.latency import Latency
+from imagequeue.simulator.process import RunningSimulator, running_simulator
 
 PRICE = 40_000_000
 BODY = {"model": "dall-e-3", "prompt": "a fox", "response_format": "b64_json"}
@@ -77,6 +79,19 @@ def test_a_truncated_answer_ends_early(own_simulator: RunningSimulator) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         struck(own_simulator, Fault(kind="truncated"))
     assert billed(own_simulator) == PRICE
+
+
+@pytest.mark.parametrize("kind", ["truncated", "drip", "huge_body", "gzip_bomb"])
+def test_a_caller_that_left_is_no_error_of_ours(kind: Kind, capfd: pytest.CaptureFixture[str]) -> None:
+    """A killed worker leaves its calls; what is sent to nobody is billed, and nothing is written about it."""
+    latency = Latency(seconds=0.15)
+    fault = Fault(kind=kind, seconds=0.1, bytes=10_000_000)
+    with running_simulator(SimulatorConfig(latency=latency, image_bytes=0, faults=(fault,))) as running:
+        with pytest.raises(httpx.ReadTimeout):
+            ask(running, timeout=0.05)
+        while running.control.stats()["in_flight"] or not billed(running):
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("kind", ["truncated_json", "html", "empty"])

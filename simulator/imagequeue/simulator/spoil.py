@@ -40,7 +40,14 @@ async def hang(request: web.Request, fault: Fault) -> web.StreamResponse:
 
 
 async def spoiled(request: web.Request, fault: Fault, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    """Send what the fault makes of a good answer; ValueError for a kind that is no spoiling."""
+    """Send what the fault makes of a good answer, as far as the caller listens; ValueError for no spoiling."""
+    try:
+        return await _sent(request, fault, body, headers)
+    except ConnectionResetError:  # the caller left: killed, or it had enough
+        return web.Response(status=500)  # never leaves either
+
+
+async def _sent(request: web.Request, fault: Fault, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
     match fault.kind:
         case "billed_reset":
             return await reset(request)
