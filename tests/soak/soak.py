@@ -1,6 +1,7 @@
 """Kills workers at random for as long as it is told, heals, and checks that nothing was lost and every cent is known.
 
-    .venv/bin/python tests/soak/soak.py --kills 1000 --jobs 100000 --server valkey|redis [--seed N]
+    .venv/bin/python tests/soak/soak.py --kills 1000 --jobs 100000 --server valkey|redis --ledger sqlite|postgresql
+        [--seed N]
 
 The seed decides who is struck, how and when, and how long the provider takes; it is printed first, and the same seed
 strikes the same way again (processes still interleave as the machine likes).
@@ -12,12 +13,14 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from soak_chaos import Chaos
 from soak_check import Findings, findings
+from soak_log import EventLog
 from soak_processes import wait_until
-from soak_site import LEASE_SECONDS, Site, running_site
+from soak_site import LEASE_SECONDS, LedgerKind, Site, running_site
 
 from imagequeue.config.money import format_usd
 from imagequeue.simulator.faults import Fault
@@ -29,17 +32,30 @@ FAULTS = (
     Fault(kind="billed_server_error", probability=0.004),
     Fault(kind="server_error", probability=0.004),
 )  # none that pauses the pool: a pause would hide how soon a dead worker's jobs are taken up
-REST_SECONDS_MAX = 300.0
+REST_SECONDS_MAX = 120.0  # and what is still queued at the end, at the least pace
+PACE_MIN = 20.0  # jobs a second
+STRIKES_PER_KILL_MAX = 10
+BACKLOG_MAX = 5_000
+"""Jobs queued at once: more would only prove that a queue can be long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoakPlan:
-    """What to do. Jobs are enqueued a few after each strike, so that there is always something to lose."""
+    """What to do. `kills` counts SIGKILL alone; pauses and stops come on top.
+
+    Jobs are enqueued a few after each strike, so that there is always something to lose.
+    """
 
     kills: int
     jobs: int
     seed: int
     server: str = "valkey"
+    ledger: LedgerKind = "sqlite"
+
+    @property
+    def name(self) -> str:
+        """What its log is called."""
+        return f"soak-{self.server}-{self.ledger}-{self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +67,12 @@ class SoakReport:
     seconds: float
     returned_seconds: tuple[float, ...]
     taken_seconds: tuple[float, ...]
+    taken_high_seconds: tuple[float, ...]
     misplaced: tuple[str, ...]
     audits: int
     statuses: tuple[int | None, ...]
     findings: Findings
+    log: Path
 
     @property
     def problems(self) -> list[str]:
@@ -74,11 +92,13 @@ class SoakReport:
         found, plan = self.findings, self.plan
         acts = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
         return (
-            f"server={plan.server} seed={plan.seed} strikes={sum(self.done.values())} ({acts}) jobs={found.jobs} "
-            f"lost={found.lost} settled_twice={found.settled_twice} succeeded={found.succeeded} failed={found.failed} "
-            f"calls={found.calls} called_again={found.called_again} in_doubt={found.doubted} images={found.files} "
+            f"server={plan.server} ledger={plan.ledger} seed={plan.seed} strikes={sum(self.done.values())} ({acts}) "
+            f"jobs={found.jobs} lost={found.lost} settled_twice={found.settled_twice} succeeded={found.succeeded} "
+            f"failed={found.failed} calls={found.calls} calls_per_job={found.calls / max(found.jobs, 1):.4f} "
+            f"in_doubt={found.doubted} images={found.files} "
             f"bill={format_usd(found.bill_nano)} ledger={format_usd(found.ledger_nano)} "
-            f"back_in_line {_spread(self.returned_seconds)} taken_up {_spread(self.taken_seconds)} "
+            f"back_in_line {_spread(self.returned_seconds)} "
+            f"taken_up {_spread(self.taken_seconds)} high {_spread(self.taken_high_seconds)} "
             f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s) audits={self.audits} "
             f"problems={len(self.problems)} seconds={self.seconds:.0f}"
         )
@@ -98,33 +118,52 @@ def soak(plan: SoakPlan) -> SoakReport:
     """Carry out a plan."""
     begun = time.monotonic()
     dice = random.Random(plan.seed)  # noqa: S311  # dice, not a secret
-    with running_site(kind=plan.server, seed=plan.seed, faults=FAULTS) as site:
-        chaos = Chaos(site=site, random=dice, workers=[site.nursery.start() for _ in range(WORKERS)])
+    log = EventLog(EventLog.path_of(plan.name))
+    log.note("begun", **asdict(plan))
+    with running_site(kind=plan.server, ledger=plan.ledger, seed=plan.seed, faults=FAULTS) as site:
+        chaos = Chaos(site=site, random=dice, workers=[site.nursery.start() for _ in range(WORKERS)], log=log)
         try:
             _storm(plan, site, chaos)
             chaos.heal()
-            wait_until("all jobs ended", REST_SECONDS_MAX, lambda: _at_rest(site, chaos))
+            log.note("healed", queued=len(site.acked) - site.ended())
+            rest_seconds = REST_SECONDS_MAX + (len(site.acked) - site.ended()) / PACE_MIN
+            wait_until("all jobs ended", rest_seconds, lambda: _at_rest(site, chaos))
         finally:
             statuses = tuple(chaos.end())
-        return SoakReport(
+            log.note("ended", statuses=statuses)
+        report = SoakReport(
             plan=plan,
             done=dict(chaos.done),
             seconds=time.monotonic() - begun,
             returned_seconds=tuple(chaos.recovery.returned_seconds),
             taken_seconds=tuple(chaos.recovery.taken_seconds),
+            taken_high_seconds=tuple(chaos.recovery.taken_high_seconds),
             misplaced=tuple(sorted(chaos.misplaced)),
             audits=chaos.audits,
             statuses=statuses,
             findings=asyncio.run(findings(site)),
+            log=log.path,
         )
+    for problem in report.problems:
+        log.note("problem", text=problem)
+    log.note("report", line=report.line())
+    log.close()
+    return report
 
 
 def _storm(plan: SoakPlan, site: Site, chaos: Chaos) -> None:
-    while sum(chaos.done.values()) < plan.kills:
-        due = plan.jobs * (sum(chaos.done.values()) + 1) // plan.kills
-        site.enqueue(due - len(site.acked), chaos.random)
+    """Strike until there were enough kills; bounded, since a strike needs two workers at peace."""
+    for _ in range(plan.kills * STRIKES_PER_KILL_MAX):
+        if chaos.done["kill"] >= plan.kills:
+            break
+        due = plan.jobs * (chaos.done["kill"] + 1) // plan.kills - len(site.acked)
+        room = BACKLOG_MAX - (len(site.acked) - site.ended())
+        site.enqueue(max(0, min(due, room)), chaos.random)
         chaos.calm()
         chaos.strike()
+    else:
+        raise AssertionError(f"only {chaos.done['kill']} of {plan.kills} kills: workers do not come back")
+    site.enqueue(plan.jobs - len(site.acked), chaos.random)
 
 
 def _at_rest(site: Site, chaos: Chaos) -> bool:
@@ -138,10 +177,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--server", choices=("valkey", "redis"), default="valkey")
+    parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     told = parser.parse_args(arguments)
-    plan = SoakPlan(kills=told.kills, jobs=told.jobs, seed=told.seed, server=told.server)
+    plan = SoakPlan(kills=told.kills, jobs=told.jobs, seed=told.seed, server=told.server, ledger=told.ledger)
     print(f"soak: {plan}", flush=True)  # noqa: T201  # a command's output
+    print(f"events: {EventLog.path_of(plan.name)}", flush=True)  # noqa: T201
     report = soak(plan)
     for problem in report.problems[:50]:
         print(problem)  # noqa: T201

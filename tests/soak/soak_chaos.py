@@ -7,28 +7,41 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from soak_log import EventLog
 from soak_processes import WorkerProcess
 from soak_site import LEASE_SECONDS, Site
 
-ACTS: Final = {"kill": 0.6, "stop": 0.15, "pause": 0.25}
+ACTS: Final = {"kill": 0.7, "stop": 0.1, "pause": 0.2}
 PAUSE_SECONDS: Final = (0.2, LEASE_SECONDS * 1.8)
-CALM_SECONDS: Final = (0.2, 0.6)
+CALM_SECONDS: Final = (0.1, 0.4)
 LOOK_SECONDS: Final = 0.05
 AUDITED: Final = 500
+
+
+@dataclass(kw_only=True)
+class Orphan:
+    """A job that a worker held when it was killed."""
+
+    worker: int
+    queue: str
+    delivery: int
+    since: float
+    returned_at: float | None = None
 
 
 @dataclass(kw_only=True)
 class Recovery:
     """When the jobs of killed workers were back in line, and when another worker took them up (or they had ended).
 
-    The first is the engine's doing: lease and reaper. The second also needs a worker with room, so it grows when others
-    are paused at the time, above all in the middle of a write to the SQLite ledger that they share.
+    The first is the engine's doing: lease and reaper. The second also depends on what stands before the job in line:
+    a `low` one waits for the `high` ones that are queued, so only those of `high` show how soon the engine takes up.
     """
 
-    waiting: dict[str, tuple[float, int]] = field(default_factory=dict)
+    log: EventLog
+    waiting: dict[str, Orphan] = field(default_factory=dict)
     returned_seconds: list[float] = field(default_factory=list)
     taken_seconds: list[float] = field(default_factory=list)
-    _returned: set[str] = field(default_factory=set)
+    taken_high_seconds: list[float] = field(default_factory=list)
 
     def killed(self, site: Site, pid: int) -> None:
         """Note what a process held when it was killed."""
@@ -37,7 +50,9 @@ class Recovery:
             if f"-{pid}-" in worker.decode():
                 claims = site.redis.hgetall(f"{site.keys.own}:claims:{worker.decode()}")
                 for name, claim in claims.items():
-                    self.waiting[name.decode()] = (now, int(claim.split()[0]))
+                    delivery, _, queue = claim.decode().partition(" ")
+                    orphan = Orphan(worker=pid, queue=queue, delivery=int(delivery), since=now)
+                    self.waiting[name.decode()] = orphan
 
     def look(self, site: Site) -> None:
         """Note which of them are back in line, and which have been taken up or have ended, since."""
@@ -48,15 +63,28 @@ class Recovery:
             rows = pipe.execute()
         now = time.monotonic()
         for name, (delivery, status) in zip(names, rows, strict=True):
-            since, before = self.waiting[name]
-            taken = int(delivery) > before or status not in (b"started", b"queued")
-            if name not in self._returned and (taken or status == b"queued"):
-                self.returned_seconds.append(now - since)
-                self._returned.add(name)
+            orphan = self.waiting[name]
+            taken = int(delivery) > orphan.delivery or status not in (b"started", b"queued")
+            if orphan.returned_at is None and (taken or status == b"queued"):
+                orphan.returned_at = now
+                self.returned_seconds.append(now - orphan.since)
             if taken:
-                self.taken_seconds.append(now - since)
-                self._returned.discard(name)
-                del self.waiting[name]
+                self._taken(name, orphan, now)
+
+    def _taken(self, name: str, orphan: Orphan, now: float) -> None:
+        del self.waiting[name]
+        taken, returned = now - orphan.since, (orphan.returned_at or now) - orphan.since
+        self.taken_seconds.append(taken)
+        if orphan.queue.endswith(".high"):
+            self.taken_high_seconds.append(taken)
+        self.log.note(
+            "taken up",
+            job=name,
+            queue=orphan.queue,
+            of=orphan.worker,
+            returned=round(returned, 3),
+            taken=round(taken, 3),
+        )
 
 
 @dataclass(kw_only=True)
@@ -66,12 +94,16 @@ class Chaos:
     site: Site
     random: Random
     workers: list[WorkerProcess]
-    recovery: Recovery = field(default_factory=Recovery)
+    log: EventLog
+    recovery: Recovery = field(init=False)
     done: Counter[str] = field(default_factory=Counter)
     misplaced: set[str] = field(default_factory=set)
     audits: int = 0
     _wake_at: dict[int, float] = field(default_factory=dict)
     _leaving: list[WorkerProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recovery = Recovery(log=self.log)
 
     def strike(self) -> None:
         """Do something bad to one worker; at least one other is left in peace."""
@@ -83,8 +115,10 @@ class Chaos:
         self.done[act] += 1
         worker = self.workers[number]
         if act == "pause":
+            seconds = self.random.uniform(*PAUSE_SECONDS)
+            self.log.note("pause", worker=worker.pid, seconds=round(seconds, 3))
             worker.pause()
-            self._wake_at[number] = time.monotonic() + self.random.uniform(*PAUSE_SECONDS)
+            self._wake_at[number] = time.monotonic() + seconds
             return
         if act == "kill":
             worker.signal(signal.SIGKILL)
@@ -94,6 +128,7 @@ class Chaos:
             worker.signal(signal.SIGTERM)
             self._leaving.append(worker)
         self.workers[number] = self.site.nursery.start()
+        self.log.note(act, worker=worker.pid, log=worker.log, successor=self.workers[number].pid)
 
     def _at_work(self) -> list[int]:
         """Return which workers are registered and not paused: striking one that only starts proves nothing."""
@@ -128,7 +163,10 @@ class Chaos:
         acked = self.site.acked
         sample = acked if len(acked) <= AUDITED else self.random.sample(acked, AUDITED)
         if sample:
-            self.misplaced.update(self.site.misplaced(sample))
+            astray = self.site.misplaced(sample)
+            for name in astray:
+                self.log.note("misplaced", job=name)
+            self.misplaced.update(astray)
             self.audits += 1
 
     def heal(self) -> None:

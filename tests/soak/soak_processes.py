@@ -22,13 +22,22 @@ from typing import Final
 
 from redis import Redis
 from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 READY_TRIES_MAX: Final = 400
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
-PRELOADED: Final = ["imagequeue.worker.main", "imagequeue.config.logs", "soak_processes"]
+PRELOADED: Final = [
+    "imagequeue.worker.main",
+    "imagequeue.config.logs",
+    "imagequeue.store.folder",
+    "alembic.command",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.postgresql",
+    "soak_processes",
+]  # also what a worker would import only when it first needs it: a quarter of a second of CPU for each start
 
 
 def server_binary(kind: str) -> str:
@@ -51,21 +60,49 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+class Server:
+    """A Redis or Valkey with an append-only file in `folder`; it can be killed, frozen and started again."""
+
+    def __init__(self, folder: Path, kind: str = "valkey") -> None:
+        self.port = free_port()
+        self._command = [server_binary(kind), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
+        self._command += ["--enable-debug-command", "yes"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True, **environ: str) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environ}
+        )
+        if wait:
+            retry = Retry(
+                ConstantBackoff(0.02), READY_TRIES_MAX, supported_errors=(RedisConnectionError, BusyLoadingError)
+            )
+            with Redis(port=self.port, retry=retry) as client:
+                client.ping()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(END_SECONDS_MAX)
+
+
 @contextmanager
-def running_server(folder: Path, kind: str = "valkey") -> Iterator[int]:
-    """Start a server with an append-only file in `folder`; yields its port."""
-    port = free_port()
-    command = [server_binary(kind), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    command += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def running_server(folder: Path, kind: str = "valkey") -> Iterator[Server]:
+    """Start a server with an append-only file in `folder`; it ends with the block."""
+    server = Server(folder, kind)
+    server.start()
     try:
-        retry = Retry(ConstantBackoff(0.02), READY_TRIES_MAX, supported_errors=(RedisConnectionError,))
-        with Redis(port=port, retry=retry) as client:
-            client.ping()
-        yield port
+        yield server
     finally:
-        process.kill()
-        process.wait(END_SECONDS_MAX)
+        server.kill()
 
 
 def run_worker_here(environ: Mapping[str, str], log: str, burst: bool) -> None:  # noqa: FBT001  # passed by position to a process

@@ -5,14 +5,15 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from redis import Redis
-from soak_processes import Nursery, running_server
+from soak_postgres import Postgres, running_postgresql
+from soak_processes import Nursery, Server, running_server
 
 from imagequeue.config.job import PRIORITIES, Job
 from imagequeue.config.keys import Keys
@@ -23,6 +24,8 @@ from imagequeue.queue.scripts import Scripts
 from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
+
+LedgerKind = Literal["sqlite", "postgresql"]
 
 MODEL: Final = "dall-e-3"
 QUEUES: Final = tuple(f"{MODEL}.{priority}" for priority in PRIORITIES)
@@ -58,6 +61,8 @@ class Site:
     settings: Settings
     nursery: Nursery
     redis: Any
+    server: Server
+    postgres: Postgres | None = None
     acked: list[str] = field(default_factory=list)
 
     @property
@@ -131,33 +136,45 @@ def environment(folder: Path, port: int, base_url: str, api_key: str) -> dict[st
 
 @contextmanager
 def running_site(
-    *, kind: str = "valkey", seed: int = 1, latency: Latency | None = None, faults: tuple[Any, ...] = ()
+    *,
+    kind: str = "valkey",
+    ledger: LedgerKind = "sqlite",
+    seed: int = 1,
+    latency: Latency | None = None,
+    faults: tuple[Any, ...] = (),
+    **variables: str,
 ) -> Iterator[Site]:
-    """Start a server and a simulator; yields the site, without any worker."""
+    """Start a server and a simulator; yields the site, without any worker. `variables`: more for its environment."""
     quick = latency or Latency(kind="uniform", seconds=0.05, high_seconds=0.3)
     org = SimulatedOrg(limits={MODEL: GroupLimits()})
     config = SimulatorConfig(orgs=(org,), latency=quick, render="fast", image_bytes=0, seed=seed, faults=faults)
-    with tempfile.TemporaryDirectory(prefix="imagequeue-soak-") as name:
-        folder = Path(name)
-        with running_server(folder, kind) as port, running_simulator(config) as simulator:
-            environ = environment(folder, port, simulator.base_url, simulator.api_key)
-            with Redis(port=port) as client:
-                yield Site(
-                    name="soak",
-                    folder=folder,
-                    port=port,
-                    simulator=simulator,
-                    settings=load_settings(environ),
-                    nursery=Nursery(environ, folder),
-                    redis=client,
-                )
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagequeue-soak-")))
+        postgres = stack.enter_context(running_postgresql()) if ledger == "postgresql" else None
+        server = stack.enter_context(running_server(folder, kind))
+        simulator = stack.enter_context(running_simulator(config))
+        environ = environment(folder, server.port, simulator.base_url, simulator.api_key) | variables
+        if postgres is not None:
+            environ["IMAGEQUEUE_LEDGER_URL"] = postgres.url
+        yield Site(
+            name="soak",
+            folder=folder,
+            port=server.port,
+            simulator=simulator,
+            settings=load_settings(environ),
+            nursery=Nursery(environ, folder),
+            redis=stack.enter_context(Redis(port=server.port)),
+            server=server,
+            postgres=postgres,
+        )
 
 
-def beside(site: Site, name: str, *, port: int) -> Site:
+def beside(site: Site, name: str, *, port: int, **variables: str) -> Site:
     """Return a site of its own (prefix, ledger, store) on the same server and provider, its workers behind `port`."""
     folder = site.folder / name
     folder.mkdir()
     environ = environment(folder, port, site.simulator.base_url, site.simulator.api_key) | {"RQ_KEY_PREFIX": name}
+    environ |= variables
     return replace(
         site,
         name=name,

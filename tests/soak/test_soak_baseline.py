@@ -17,8 +17,8 @@ def test_stock_workers_on_three_queues_lose_jobs_when_killed(tmp_path: Path) -> 
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        with running_server(folder) as port:
-            report = stock_soak(port, kills=KILLS, seed=seed)
+        with running_server(folder) as server:
+            report = stock_soak(server.port, kills=KILLS, seed=seed)
         print(report)  # noqa: T201  # shown when the test fails, or with -s
         lost += report.lost
         if lost:
