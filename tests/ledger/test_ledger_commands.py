@@ -12,9 +12,9 @@ from ledger_values import ManualClock, ending, held, settlement
 
 from imagequeue.config.errors import ConfigError, ImageQueueError
 from imagequeue.config.orgs import Org
+from imagequeue.ledger.bill import Bill, BilledModel, Projects
 from imagequeue.ledger.ledger import Ledger
-from imagequeue.ledger.reconcile import BilledModel
-from imagequeue.producer.commands.ledger_bill import fetch_bill
+from imagequeue.ledger.provider_reports import NoReport, fetch_bill, projects_of
 from imagequeue.producer.main import run
 from imagequeue.producer.registry import installed_parts
 
@@ -118,8 +118,8 @@ def test_what_cannot_be_used_is_named_in_one_line(capsys: pytest.CaptureFixture[
 def provider(request: httpx.Request) -> httpx.Response:
     """Answer both reports, the costs in two pages."""
     assert request.headers["Authorization"] == "Bearer admin"
-    assert request.url.params["start_time"] == str(START)
     if request.url.path.endswith("/usage/images"):
+        assert (request.url.params["start_time"], request.url.params["bucket_width"]) == (str(START), "1m")
         results: list[object] = [{"images": 2, "num_model_requests": 2, "model": "dall-e-3"}]
         return httpx.Response(200, json={"data": [{"start_time": START, "results": results}], "has_more": False})
     first = request.url.params.get("page") is None
@@ -133,16 +133,32 @@ def org(**changes: str) -> Org:
 
 
 def test_a_bill_is_read_from_all_pages() -> None:
-    bill = asyncio.run(fetch_bill(org(), DAY, httpx.MockTransport(provider)))
-    assert bill == {"dall-e-3": BilledModel(usd_nano=80_000_000, images=2, calls=2)}
+    bill = asyncio.run(fetch_bill(org(), DAY, transport=httpx.MockTransport(provider)))
+    one = BilledModel(usd_nano=80_000_000, images=2, calls=2, calls_by_minute={START // 60: 2})
+    assert bill == Bill(models={"dall-e-3": one})
+
+
+def test_projects_of_others_on_the_same_admin_key_are_left_out() -> None:
+    own, other, apart = org(project="a"), org(name="b", project="b"), org(name="c", project="c", admin_key="x")
+    every = (org(), own, other, apart)
+    assert projects_of(org(), every[1:]) == Projects(others=frozenset({"b"}))
+    assert projects_of(own, every) == Projects(only="a")
+
+
+def test_pages_without_end_are_given_up() -> None:
+    def endless(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [], "has_more": True, "next_page": "p2"})
+
+    with pytest.raises(NoReport, match="there is more"):
+        asyncio.run(fetch_bill(org(), DAY, transport=httpx.MockTransport(endless)))
 
 
 def test_a_provider_that_does_not_say_is_named_with_its_reason() -> None:
     refusal = {"error": {"code": "invalid_api_key", "message": "m", "type": "t", "param": None}}
     with pytest.raises(ImageQueueError, match="401 invalid_api_key"):
-        asyncio.run(fetch_bill(org(), DAY, httpx.MockTransport(lambda _: httpx.Response(401, json=refusal))))
+        asyncio.run(fetch_bill(org(), DAY, transport=httpx.MockTransport(lambda _: httpx.Response(401, json=refusal))))
     with pytest.raises(ImageQueueError, match="200"):
-        asyncio.run(fetch_bill(org(), DAY, httpx.MockTransport(lambda _: httpx.Response(200, text="[]"))))
+        asyncio.run(fetch_bill(org(), DAY, transport=httpx.MockTransport(lambda _: httpx.Response(200, text="[]"))))
     with pytest.raises(ImageQueueError, match="ConnectError"):
         asyncio.run(fetch_bill(org(), DAY))
     with pytest.raises(ConfigError, match="admin_key"):

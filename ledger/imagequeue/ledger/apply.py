@@ -17,6 +17,7 @@ from imagequeue.ledger.operations import (
     RecordSaving,
     Redeliver,
     Reopen,
+    Step,
 )
 from imagequeue.ledger.records import claim_webhooks, correct, end_webhook, keep, purge, record, redeliver, reopen
 from imagequeue.ledger.resolve import resolve
@@ -65,6 +66,8 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
 
 def _on_job(unit: Unit, operation: OnJob) -> object:
     match operation:
+        case Step():
+            return operation.perform(unit)
         case Record():
             return record(unit, operation)
         case RecordSaving():

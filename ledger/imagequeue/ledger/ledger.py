@@ -30,13 +30,15 @@ from imagequeue.ledger.api import (
     WebhookRow,
 )
 from imagequeue.ledger.audit import AuditReport, audit
+from imagequeue.ledger.bill import Bill
+from imagequeue.ledger.booked import booked_models
 from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage, any_due, figures, messages
-from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, booked_models, outcomes_of_jobs, wallet_of
-from imagequeue.ledger.reconcile import BilledModel, ModelReconciliation
+from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, outcomes_of_jobs, wallet_of
+from imagequeue.ledger.reconcile import DayReconciliation
 from imagequeue.ledger.reconcile import reconcile as compare
 from imagequeue.ledger.summary import Summary, summarize
 from imagequeue.ledger.wallet import GrantKind, Wallet
@@ -262,9 +264,13 @@ class Ledger:
         """Return the oldest attempts in doubt, which wait for `reconcile` or a person."""
         return await self.read(lambda connection: attempts_in_doubt(connection, count))
 
-    async def reconcile(self, org: str, day: str, billed: Mapping[str, BilledModel]) -> tuple[ModelReconciliation, ...]:
-        """Return our books of an organization's UTC day beside the provider's bill; changes nothing."""
-        return compare(await self.read(lambda connection: booked_models(connection, org, day)), billed)
+    async def reconcile(self, org: str, day: str, bill: Bill, *, complete: bool = True) -> DayReconciliation:
+        """Return our books of an organization's UTC day beside the provider's bill; changes nothing.
+
+        `complete` False: the bill may still grow, so what is not on it stays in doubt.
+        """
+        booked = await self.read(lambda connection: booked_models(connection, org, day))
+        return compare(booked, bill, complete=complete)
 
     async def summary(
         self, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
@@ -275,6 +281,10 @@ class Ledger:
     async def audit(self) -> AuditReport:
         """Return the proof of the books, or the first breach."""
         return await self.read(audit)
+
+    async def submit(self, operation: Operation[Answer]) -> Answer:
+        """Return an operation's answer after its commit; for parts of the ledger with operations of their own."""
+        return await self._write(operation)
 
     async def read(self, report: Callable[[Connection], Answer]) -> Answer:
         """Return what `report` reads, on a connection that cannot write, in a thread."""

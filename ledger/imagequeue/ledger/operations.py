@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from imagequeue.ledger.api import (
     CacheHit,
@@ -18,6 +18,9 @@ from imagequeue.ledger.api import (
     WebhookRow,
 )
 from imagequeue.ledger.wallet import GrantKind
+
+if TYPE_CHECKING:
+    from imagequeue.ledger.unit import Unit
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 
@@ -43,6 +46,16 @@ class OnAttempt(Operation[bool]):
     def subject(self) -> Hashable:
         """Return the attempt."""
         return self.attempt_id
+
+
+class Step(Operation[Answer_co]):
+    """An operation that carries its own work, done inside the writer's transaction."""
+
+    __slots__ = ()
+
+    def perform(self, unit: "Unit") -> Answer_co:
+        """Do it, and return the answer."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

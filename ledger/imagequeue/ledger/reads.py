@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, cast
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, or_, select
 
 from imagequeue.ledger.api import AttemptRow, Outcome
 from imagequeue.ledger.moments import microseconds, moment
-from imagequeue.ledger.reconcile import BookedModel, DoubtedAttempt
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, attempt_of, outcome_of
-from imagequeue.ledger.schema import attempt, grant, outcome, rollup
-from imagequeue.ledger.sums import attempt_sums, grouped
+from imagequeue.ledger.schema import attempt, grant, outcome
 from imagequeue.ledger.wallet import Wallet
 
 JOBS_PER_QUERY_MAX: Final = 500  # well below SQLite's and PostgreSQL's limits on parameters
@@ -47,35 +45,6 @@ def attempts_in_doubt(connection: Connection, count: int) -> tuple[AttemptRow, .
     query = select(attempt).where(attempt.c.state == "in_doubt").order_by(attempt.c.held_at_us).limit(count)
     rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
     return tuple(attempt_of(row) for row in rows)
-
-
-def booked_models(connection: Connection, org: str, day: str) -> dict[str, BookedModel]:
-    """Return what the books say of an organization's UTC day, by model."""
-    whose = and_(attempt.c.org == org, attempt.c.day == day)
-    sums = grouped(connection, [attempt.c.model], attempt_sums(), whose)
-    doubts: dict[str, list[DoubtedAttempt]] = defaultdict(list)
-    doubted = select(attempt.c.model, attempt.c.id, attempt.c.upper_bound_nano).order_by(attempt.c.id)
-    for model, attempt_id, bound_nano in connection.execute(doubted.where(whose, attempt.c.state == "in_doubt")):
-        doubts[model].append(DoubtedAttempt(attempt_id=attempt_id, bound_nano=bound_nano))
-    corrected = _corrected(connection, org, day)
-    found = {str(model): amounts for (model,), amounts in sums.items()}
-    return {
-        model: BookedModel(
-            spent_nano=found.get(model, {}).get("settled_nano", 0),
-            corrected_nano=corrected.get(model, 0),
-            images=found.get(model, {}).get("images", 0),
-            calls=found.get(model, {}).get("settled", 0) + found.get(model, {}).get("reconciled", 0),
-            held=found.get(model, {}).get("held", 0),
-            doubts=tuple(doubts.get(model, ())),
-        )
-        for model in {*found, *corrected}
-    }
-
-
-def _corrected(connection: Connection, org: str, day: str) -> dict[str, int]:
-    whose = and_(rollup.c.org == org, rollup.c.day == day, rollup.c.corrected_nano != 0)
-    rows = grouped(connection, [rollup.c.model], {"corrected": func.sum(rollup.c.corrected_nano)}, whose)
-    return {str(model): amounts["corrected"] for (model,), amounts in rows.items()}
 
 
 def wallet_of(connection: Connection, org: str, now: datetime) -> Wallet:

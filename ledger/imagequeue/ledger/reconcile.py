@@ -1,41 +1,31 @@
 """Compares a day of our books with the provider's bill, and says what the bill explains. Pure.
 
-The provider's costs come in whole UTC days by line item (`dall-e-3, images`), so that is how exact a comparison can
-be: a day and a model, to the cent and below. A call that was sent and not answered is in doubt until the bill of its
-day is out. The bill then says how many of the calls in doubt were billed; which of them cannot be told, and does not
-change any sum. What is left after that is the unexplained rest.
+The provider's costs come in whole UTC days by line item, so that is how exact a comparison can be: a day and a model,
+to the nano-dollar. What our books say of a day are the calls that were answered on it, since that is when a provider
+counts them. A call that began before midnight and was answered after it may stand on either day's bill.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from itertools import product
 from typing import Final
 
-from imagequeue.config.errors import ImageQueueError
-from imagequeue.config.money import NANO_PER_USD, format_usd
-from imagequeue.ledger.api import Decision
+from imagequeue.config.money import format_usd
+from imagequeue.ledger.bill import Bill, BilledModel
+from imagequeue.ledger.explain import AnsweredCall, DoubtedAttempt, Verdict, explain, left_over, silent
 
-BUCKETS_MAX: Final = 1_000
-RESULTS_MAX: Final = 100_000
-
-
-class UnreadableBill(ImageQueueError):  # named for what it is
-    """The provider's report is not of the shape that its description promises; the text says where."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoubtedAttempt:
-    """An attempt in doubt: what it may have cost."""
-
-    attempt_id: int
-    bound_nano: int
+CARRIED_MAX: Final = 20
+"""How many calls over one midnight are looked at when a bill cannot be explained otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BookedModel:
-    """What our books say of one model on one day. `corrected_nano` was booked by earlier reconciliations."""
+    """What our books say of one model on one day.
+
+    `corrected_nano` was booked by earlier reconciliations. `absent` are doubts that an earlier reconciliation did not
+    find on the bill. `early_nano` are the costs of calls that were sent before the day and answered on it, `late_nano`
+    of calls sent on it and answered after it, those nearest to midnight first.
+    """
 
     spent_nano: int = 0
     corrected_nano: int = 0
@@ -43,34 +33,37 @@ class BookedModel:
     calls: int = 0
     held: int = 0
     doubts: tuple[DoubtedAttempt, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BilledModel:
-    """What the provider says of one model on one day; images and calls are None where its report has none."""
-
-    usd_nano: int = 0
-    images: int | None = None
-    calls: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What the bill says of one attempt in doubt."""
-
-    attempt_id: int
-    decision: Decision
+    absent: tuple[DoubtedAttempt, ...] = ()
+    answered: tuple[AnsweredCall, ...] = ()
+    early_nano: tuple[int, ...] = ()
+    late_nano: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelReconciliation:
-    """One model of the day: both sides, what the bill decides, and what nothing explains (negative: billed less)."""
+    """One model of the day: both sides, what the bill decides, and what nothing explains (negative: billed less).
+
+    `late_nano` is on the bill now for attempts that an earlier reconciliation did not find there. `carried_nano` is
+    the part of the difference that stands on the bill of the day before or after.
+    """
 
     model: str
     booked: BookedModel
     billed: BilledModel
     verdicts: tuple[Verdict, ...]
     unexplained_nano: int
+    late: tuple[Verdict, ...] = ()
+    carried_nano: int = 0
+
+    @property
+    def late_nano(self) -> int:
+        """What came late, in all."""
+        return sum(verdict.usd_nano for verdict in self.late)
+
+    @property
+    def open(self) -> int:
+        """How many attempts stay in doubt."""
+        return len(self.booked.doubts) - len(self.verdicts)
 
     def as_json(self) -> dict[str, object]:
         """Return it as `ledger reconcile --json` prints it."""
@@ -88,127 +81,107 @@ class ModelReconciliation:
             "in_doubt": len(self.booked.doubts),
             "found_billed": billed,
             "found_not_billed": len(self.verdicts) - billed,
+            "billed_late_usd": format_usd(self.late_nano),
+            "carried_usd": format_usd(self.carried_nano),
             "unexplained_usd": format_usd(self.unexplained_nano),
         }
 
 
-def reconcile(booked: Mapping[str, BookedModel], billed: Mapping[str, BilledModel]) -> tuple[ModelReconciliation, ...]:
-    """Return the comparison of a day, by model in order."""
-    models = sorted({*booked, *billed})
-    return tuple(
-        _reconcile(model, booked.get(model, BookedModel()), billed.get(model, BilledModel())) for model in models
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayReconciliation:
+    """A day of one organization. With a `warning`, nothing is decided and nothing may be booked."""
+
+    models: tuple[ModelReconciliation, ...]
+    warning: str | None = None
+
+
+def reconcile(booked: Mapping[str, BookedModel], bill: Bill, *, complete: bool = True) -> DayReconciliation:
+    """Return the comparison of a day, by model in order.
+
+    `complete` False: the provider's figures may still be behind, so what is not on the bill decides nothing.
+    """
+    models = sorted({*booked, *bill.models})
+    pairs = [(model, booked.get(model, BookedModel()), bill.models.get(model, BilledModel())) for model in models]
+    warning = _warning(pairs, bill)
+    return DayReconciliation(
+        models=tuple(_compared(*pair, decide=warning is None, complete=complete) for pair in pairs), warning=warning
     )
 
 
-def _reconcile(model: str, booked: BookedModel, billed: BilledModel) -> ModelReconciliation:
-    difference = billed.usd_nano - booked.spent_nano - booked.corrected_nano
-    verdicts = () if booked.held else explain(booked.doubts, difference)
-    bounds = {doubt.attempt_id: doubt.bound_nano for doubt in booked.doubts}
-    found_nano = sum(bounds[verdict.attempt_id] for verdict in verdicts if verdict.decision == "billed")
+def _warning(pairs: Sequence[tuple[str, BookedModel, BilledModel]], bill: Bill) -> str | None:
+    nothing_billed = not any(billed.usd_nano or billed.calls for _, _, billed in pairs)
+    if nothing_billed and any(ours.spent_nano + ours.corrected_nano for _, ours, _ in pairs):
+        return "the provider's bill is $0 where calls were answered: is the admin key another organization's?"
+    if nothing_billed and not bill.proven and any(ours.doubts for _, ours, _ in pairs):
+        return "the admin key has shown no costs yet, so its silence decides nothing"
+    return None
+
+
+def _compared(
+    model: str, booked: BookedModel, billed: BilledModel, *, decide: bool, complete: bool
+) -> ModelReconciliation:
+    difference_nano = billed.usd_nano - booked.spent_nano - booked.corrected_nano
+    undecided = ModelReconciliation(
+        model=model, booked=booked, billed=billed, verdicts=(), unexplained_nano=difference_nano
+    )
+    if not decide or booked.held:
+        return undecided
+    left = None if billed.calls is None else left_over(billed.calls_by_minute, booked.answered)
+    for carried_nano in _carried(booked):
+        found = _explained(undecided, difference_nano - carried_nano, left, carried_nano)
+        if found is not None:
+            return _without_hasty(found, complete=complete)
+    quiet = silent(booked.doubts, left) if difference_nano >= 0 else ()
+    silence = ModelReconciliation(
+        model=model, booked=booked, billed=billed, verdicts=quiet, unexplained_nano=difference_nano
+    )
+    return _without_hasty(silence, complete=complete)
+
+
+def _carried(booked: BookedModel) -> Iterator[int]:
+    """Yield what may stand on a neighbour's bill, nothing first: the calls nearest to midnight come first."""
+    late = [sum(booked.late_nano[:count]) for count in range(min(len(booked.late_nano), CARRIED_MAX) + 1)]
+    early = [sum(booked.early_nano[:count]) for count in range(min(len(booked.early_nano), CARRIED_MAX) + 1)]
+    pairs = sorted(product(range(len(late)), range(len(early))), key=sum)
+    return (late[more] - early[less] for more, less in pairs)
+
+
+def _explained(
+    undecided: ModelReconciliation, difference_nano: int, left: Mapping[int, int] | None, carried_nano: int
+) -> ModelReconciliation | None:
+    booked = undecided.booked
+    verdicts = explain(booked.doubts, difference_nano, left)
+    late: tuple[Verdict, ...] = ()
+    if verdicts is None and not booked.doubts and difference_nano > 0:
+        late = tuple(one for one in explain(booked.absent, difference_nano, left) or () if one.decision == "billed")
+        verdicts = () if late else None
+    if verdicts is None:
+        return None
     return ModelReconciliation(
-        model=model, booked=booked, billed=billed, verdicts=verdicts, unexplained_nano=difference - found_nano
+        model=undecided.model,
+        booked=booked,
+        billed=undecided.billed,
+        verdicts=verdicts,
+        unexplained_nano=0,
+        late=late,
+        carried_nano=carried_nano,
     )
 
 
-def explain(doubts: tuple[DoubtedAttempt, ...], difference_nano: int) -> tuple[Verdict, ...]:
-    """Return a verdict on every doubt when together they explain the difference exactly, otherwise none.
-
-    They do when it is zero (none was billed), their sum (all were), or, all being of one price, a multiple of it:
-    then the oldest are taken as billed.
-    """
-    prices = {doubt.bound_nano for doubt in doubts}
-    if not doubts or difference_nano < 0:
-        return ()
-    if difference_nano == sum(doubt.bound_nano for doubt in doubts):
-        return _verdicts(doubts, len(doubts))
-    if difference_nano == 0:
-        return _verdicts(doubts, 0)
-    price = max(prices)
-    if len(prices) == 1 and price and difference_nano % price == 0 and difference_nano // price <= len(doubts):
-        return _verdicts(doubts, difference_nano // price)
-    return ()
-
-
-def _verdicts(doubts: tuple[DoubtedAttempt, ...], billed: int) -> tuple[Verdict, ...]:
-    oldest_first = sorted(doubts, key=lambda doubt: doubt.attempt_id)
-    return tuple(
-        Verdict(attempt_id=doubt.attempt_id, decision="billed" if at < billed else "not_billed")
-        for at, doubt in enumerate(oldest_first)
+def _without_hasty(found: ModelReconciliation, *, complete: bool) -> ModelReconciliation:
+    """Leave out "not billed" where the bill can still change it."""
+    open_ended = {doubt.attempt_id for doubt in found.booked.doubts if doubt.open_ended}
+    verdicts = tuple(
+        verdict
+        for verdict in found.verdicts
+        if verdict.decision == "billed" or (complete and verdict.attempt_id not in open_ended)
     )
-
-
-def read_costs(buckets: Iterable[object], day: str) -> dict[str, int]:
-    """Return nano-dollars by model of the day's buckets of `GET /organization/costs`, grouped by line item.
-
-    Amounts are decimal dollars; finer than a nano-dollar they are rounded, half to even.
-    """
-    found: dict[str, Decimal] = defaultdict(Decimal)
-    for result in _results(buckets, day):
-        amount = result.get("amount")
-        if not isinstance(amount, Mapping) or amount.get("currency") != "usd":
-            raise UnreadableBill("provider's costs: amount in usd is missing")
-        found[_model_of(result.get("line_item"))] += _dollars(amount.get("value"))
-    return {model: _nano(dollars) for model, dollars in found.items()}
-
-
-def read_usage(buckets: Iterable[object], day: str) -> dict[str, tuple[int, int]]:
-    """Return images and calls by model of the day's buckets of `GET /organization/usage/images`, grouped by model."""
-    found: dict[str, tuple[int, int]] = {}
-    for result in _results(buckets, day):
-        images, calls = result.get("images"), result.get("num_model_requests")
-        if not isinstance(images, int) or not isinstance(calls, int):
-            raise UnreadableBill("provider's usage: images and num_model_requests are missing")
-        model = str(result.get("model"))
-        before = found.get(model, (0, 0))
-        found[model] = before[0] + images, before[1] + calls
-    return found
-
-
-def billed_models(costs: Mapping[str, int], usage: Mapping[str, tuple[int, int]]) -> dict[str, BilledModel]:
-    """Return both reports of the provider as one."""
-    return {
-        model: BilledModel(
-            usd_nano=costs.get(model, 0),
-            images=usage[model][0] if model in usage else None,
-            calls=usage[model][1] if model in usage else None,
-        )
-        for model in {*costs, *usage}
-    }
-
-
-def _results(buckets: Iterable[object], day: str) -> list[Mapping[str, object]]:
-    found: list[Mapping[str, object]] = []
-    for at, bucket in enumerate(buckets):
-        if at >= BUCKETS_MAX or len(found) >= RESULTS_MAX:
-            raise UnreadableBill(f"provider's report: more than {BUCKETS_MAX} buckets or {RESULTS_MAX} results")
-        results = bucket.get("results") if isinstance(bucket, Mapping) else None
-        if not isinstance(bucket, Mapping) or not isinstance(results, list):
-            raise UnreadableBill("provider's report: a bucket with results is missing")
-        if _day_of(bucket.get("start_time")) == day:
-            found += [result for result in results if isinstance(result, Mapping)]
-    return found
-
-
-def _day_of(start_time: object) -> str:
-    if not isinstance(start_time, int):
-        raise UnreadableBill("provider's report: start_time in Unix seconds is missing")
-    return datetime.fromtimestamp(start_time, UTC).date().isoformat()
-
-
-def _model_of(line_item: object) -> str:
-    """Return the model of `gpt-image-2, output_tokens`; a line without one stands for itself."""
-    return str(line_item or "no line item").rpartition(", ")[0] or str(line_item or "no line item")
-
-
-def _dollars(value: object) -> Decimal:
-    try:
-        dollars = Decimal(str(value))
-    except InvalidOperation as error:
-        raise UnreadableBill(f"provider's costs: {value!r} is no amount") from error
-    if not dollars.is_finite():
-        raise UnreadableBill(f"provider's costs: {value!r} is no amount")
-    return dollars
-
-
-def _nano(dollars: Decimal) -> int:
-    return int((dollars * NANO_PER_USD).to_integral_value(rounding=ROUND_HALF_EVEN))
+    return ModelReconciliation(
+        model=found.model,
+        booked=found.booked,
+        billed=found.billed,
+        verdicts=verdicts,
+        unexplained_nano=found.unexplained_nano,
+        late=found.late,
+        carried_nano=found.carried_nano,
+    )

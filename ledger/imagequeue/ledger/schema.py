@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0004"
+REVISION: Final = "0007"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()

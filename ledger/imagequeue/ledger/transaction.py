@@ -22,6 +22,7 @@ class Transaction(Protocol):
     """One open transaction on either database. Rows are read by column name; the caller casts them to its table."""
 
     statements: Statements
+    dialect_name: str
 
     def rows(self, text: str, parameters: Parameters) -> list[object]:
         """Return the rows."""
@@ -42,6 +43,8 @@ class Transaction(Protocol):
 
 class SqliteTransaction:
     """A `Transaction` on SQLite, where a statement is a function call."""
+
+    dialect_name = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
         self.statements = statements
@@ -67,6 +70,8 @@ class SqliteTransaction:
 
 class PostgresqlTransaction:
     """A `Transaction` on PostgreSQL, where many steps are one trip to the server."""
+
+    dialect_name = "postgresql"
 
     def __init__(self, connection: psycopg.Connection[object], statements: Statements) -> None:
         self.statements = statements

@@ -3,13 +3,13 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from imagequeue.ledger.schema import metadata
+from imagequeue.ledger.schema_provider import batch  # with it, every table is known
 
 
 def run() -> None:
     """Migrate on the connection of `imagequeue.ledger.migrate`, inside its transaction."""
     connection: Connection = context.config.attributes["connection"]
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
+    context.configure(connection=connection, target_metadata=batch.metadata, transactional_ddl=False)
     context.run_migrations()
 
 

@@ -12,6 +12,7 @@ from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
 
 if TYPE_CHECKING:
     from imagequeue.ledger.ledger import Ledger
+    from imagequeue.ledger.reconciling import DayReport
 
 Answer = TypeVar("Answer")
 
@@ -92,30 +93,47 @@ def reconcile(
     correct: Annotated[
         str | None, typer.Option(metavar="REASON", help="Book the unexplained rest too, for this reason.")
     ] = None,
+    early: Annotated[bool, typer.Option("--early", help="What is not yet on the bill stays in doubt.")] = False,  # noqa: FBT002 - typer makes an option of it
     as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
-    """Compare a day with the provider's bill, resolve what was in doubt, and show the unexplained rest."""
+    """Compare a day with the provider's bill, resolve what was in doubt, and show the unexplained rest.
+
+    Running it again over the same bill changes nothing.
+    """
     from imagequeue.config.settings import load_settings
-    from imagequeue.producer.commands.ledger_bill import fetch_bill
-    from imagequeue.producer.commands.ledger_reconcile import book
+    from imagequeue.ledger.provider_reports import fetch_bill
+    from imagequeue.ledger.reconciliations import note_done
+    from imagequeue.ledger.reconciling import reconcile_day
     from imagequeue.producer.commands.ledger_view import print_reconciliation
     from imagequeue.producer.commands.output import print_json
 
-    chosen = next((one for one in load_settings().orgs if one.name == org), None)
+    orgs = load_settings().orgs
+    chosen = next((one for one in orgs if one.name == org), None)
     if chosen is None:
         raise NotFound(f"org: {org} is not configured")
     over = _past_day(day)
 
-    async def work(ledger: "Ledger") -> dict[str, object]:
-        found = await ledger.reconcile(org, over, await fetch_bill(chosen, over))
-        booked = [] if dry_run else await book(ledger, org, over, found, correct)
-        return {"org": org, "day": over, "models": [one.as_json() for one in found], "booked": booked}
+    async def work(ledger: "Ledger") -> "DayReport":
+        report = await reconcile_day(
+            ledger,
+            chosen,
+            over,
+            lambda one, of: fetch_bill(one, of, orgs=orgs),
+            complete=not early,
+            correct=correct,
+            dry_run=dry_run,
+        )
+        if not dry_run:
+            await note_done(ledger, report)
+        return report
 
     report = run(work)
     if as_json:
-        print_json(report)
+        print_json(report.as_json())
     else:
-        print_reconciliation(report)
+        print_reconciliation(report.as_json())
+    if report.warning:
+        raise ImageQueueError(f"nothing was booked: {report.warning}")
 
 
 def resolve(

@@ -1,47 +1,12 @@
-"""Books what a comparison with the provider's bill found, and what a person decides."""
+"""Books what a person decides about an attempt in doubt."""
 
 import getpass
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable
 
 from imagequeue.config.errors import ImageQueueError, JobRefused
-from imagequeue.config.money import format_usd, parse_usd
+from imagequeue.config.money import parse_usd
 from imagequeue.ledger.api import Decision
 from imagequeue.ledger.ledger import Ledger
-from imagequeue.ledger.reconcile import ModelReconciliation
-
-BY: Final = "ledger reconcile"
-
-
-async def book(
-    ledger: Ledger, org: str, day: str, found: Sequence[ModelReconciliation], correct: str | None
-) -> list[dict[str, object]]:
-    """Resolve what the bill decides and, when `correct` gives a reason, correct the rest; return what was booked."""
-    booked: list[dict[str, object]] = []
-    for one in found:
-        reason = f"the provider's bill of {day} says {format_usd(one.billed.usd_nano)} for {one.model}"
-        booked += await _resolve(ledger, one, reason)
-        if correct and one.unexplained_nano and not one.booked.held:
-            booked += await _correct(ledger, org, day, one, f"{correct}: {reason}")
-    return booked
-
-
-async def _resolve(ledger: Ledger, one: ModelReconciliation, reason: str) -> list[dict[str, object]]:
-    return [
-        {"attempt": verdict.attempt_id, "decision": verdict.decision, "reason": reason}
-        for verdict in one.verdicts
-        if await ledger.resolve(verdict.attempt_id, verdict.decision, reason=reason, by=BY)
-    ]
-
-
-async def _correct(
-    ledger: Ledger, org: str, day: str, one: ModelReconciliation, reason: str
-) -> list[dict[str, object]]:
-    rest = one.unexplained_nano
-    source = f"{org} {day} {one.model}: {one.booked.corrected_nano} + {rest}"
-    if not await ledger.correct(org, day, rest, model=one.model, reason=reason, source=source):
-        return []  # another process was faster
-    return [{"model": one.model, "correction_usd": format_usd(rest), "reason": reason}]
 
 
 def decide(

@@ -77,6 +77,8 @@ def print_reconciliation(report: Mapping[str, object]) -> None:
     )
     rows = [["-" if one[name] is None else str(one[name]) for name in columns] for one in models]
     print_table([name.replace("_", " ") for name in columns], rows, title=f"{report['org']}, {report['day']} (UTC)")
+    rest = f"unexplained ${report['unexplained_usd']}, in doubt {report['in_doubt']}"
+    print_line(f"billed ${report['billed_usd']}, {rest}")
     for booked in cast("Iterable[Mapping[str, object]]", report["booked"]):
         print_line("booked: " + ", ".join(f"{name} {value}" for name, value in booked.items()))
 
