@@ -17,8 +17,8 @@ from imagequeue.config.clock import iso
 from imagequeue.config.errors import LedgerBreach
 from imagequeue.ledger.entries import HASH_OF_NOTHING, Entry, link_hash
 from imagequeue.ledger.moments import moment
-from imagequeue.ledger.rebuild import RollupCell, balances, rollups
-from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, balance, entry, rollup, writer
+from imagequeue.ledger.rebuild import RollupCell, balances, rollups, tag_rollups
+from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, balance, entry, rollup, tag_rollup, writer
 
 ENTRIES_PER_READ: Final = 10_000
 TRIGGERS: Final = ("ledger_entry", "ledger_attempt")
@@ -77,7 +77,7 @@ class AuditReport:
 def audit(connection: Connection) -> AuditReport:
     """Return the report. Reads every row."""
     chains, heads = _chains(connection)
-    checks = [_refusals(connection), *_from_sql(connection), _balances(connection), _rollups(connection), chains]
+    checks = [_refusals(connection), *_from_sql(connection), _balances(connection), *_rollups(connection), chains]
     return AuditReport(checks=tuple(checks), notes=tuple(_notes(connection)), heads=heads)
 
 
@@ -126,10 +126,22 @@ def _balances(connection: Connection) -> Check:
     return Check(mark="L5", states="what caps count is settled + held + in doubt", checked=len(kept), breach=breach)
 
 
-def _rollups(connection: Connection) -> Check:
+def _rollups(connection: Connection) -> Iterator[Check]:
     kept = _kept_rollups(connection)
     breach = _first_difference(kept, rollups(connection))
-    return Check(mark="L7", states="reports by day are the sums of the rows", checked=len(kept), breach=breach)
+    yield Check(mark="L7", states="reports by day are the sums of the rows", checked=len(kept), breach=breach)
+    by_tags = _kept_tag_rollups(connection)
+    breach = _first_difference(by_tags, tag_rollups(connection))
+    yield Check(mark="L7", states="reports by tags are the sums of the rows", checked=len(by_tags), breach=breach)
+
+
+def _kept_tag_rollups(connection: Connection) -> dict[RollupCell, int]:
+    return {
+        (*(row[name] for name in (*DIMENSIONS, "tags_key")), measure): row[measure]
+        for row in connection.execute(select(tag_rollup)).mappings()
+        for measure in MEASURES
+        if row[measure]
+    }
 
 
 def _kept_rollups(connection: Connection) -> dict[RollupCell, int]:

@@ -135,7 +135,8 @@ def _admit(unit: Unit, request: HoldRequest, n: int, doubted: tuple[int, ...], u
         catalog_version=request.catalog_version,
     )
     unit.entries.extend(entries.hold(holding))
-    key = (unit.day, request.org, request.model, request.tenant, request.priority)
+    tags = canonical_json(request.tags)
+    key = (unit.day, request.org, request.model, request.tenant, request.priority, tags)
     unit.count(key, held=1, held_nano=request.upper_bound_nano)
     _use(unit, request, used_nano)
     return Held(attempt_id=attempt_id, n=n, doubted=doubted)

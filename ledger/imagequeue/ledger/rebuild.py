@@ -1,11 +1,13 @@
 """The kept sums once more, from the rows alone: what the audit compares with."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, Table, func, select, true
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, true
 
 from imagequeue.ledger.caps import scopes
-from imagequeue.ledger.schema import DIMENSIONS, attempt, entry, outcome, saving
+from imagequeue.ledger.rows import NO_TAGS, tags_key
+from imagequeue.ledger.schema import DIMENSIONS, attempt, entry, first_answer, outcome, saving
 from imagequeue.ledger.sums import SumColumns, attempt_sums, grouped, outcome_sums, saving_sums
 
 RollupCell = tuple[str, ...]
@@ -28,20 +30,32 @@ def balances(connection: Connection) -> dict[str, int]:
 
 def rollups(connection: Connection) -> dict[RollupCell, int]:
     """Return every cell of the rollup that is not zero; corrections without their model, which entries do not name."""
-    found = {
-        **_cells(connection, attempt, attempt_sums()),
-        **_cells(connection, outcome, outcome_sums()),
-        **_cells(connection, saving, saving_sums()),
-    }
+    found = _cells(connection, DIMENSIONS)
     for (day, org), amount in corrections(connection).items():
         found[day, org, "", "", "", "corrected_nano"] = amount
     return {cell: amount for cell, amount in found.items() if amount}
 
 
-def _cells(connection: Connection, table: Table, sums: SumColumns) -> dict[RollupCell, int]:
-    keys = [table.c[name] for name in DIMENSIONS]
-    rows = grouped(connection, keys, sums, true())
-    return {(*map(str, key), name): amount for key, amounts in rows.items() for name, amount in amounts.items()}
+def tag_rollups(connection: Connection) -> dict[RollupCell, int]:
+    """Return every cell of the rollup by tags that is not zero."""
+    found = _cells(connection, (*DIMENSIONS, "tags"), tagged=True)
+    return {(*key, tags_key(tags), name): amount for (*key, tags, name), amount in found.items() if amount}
+
+
+def _cells(connection: Connection, names: Sequence[str], *, tagged: bool = False) -> dict[RollupCell, int]:
+    found: dict[RollupCell, int] = {}
+    first = and_(attempt.c.id == first_answer.c.attempt_id, attempt.c.tenant == first_answer.c.tenant)
+    parts: tuple[tuple[Table, SumColumns, ColumnElement[bool]], ...] = (
+        (attempt, attempt_sums(), true()),
+        (attempt, {"intents": func.count()}, first),
+        (outcome, outcome_sums(), true()),
+        (saving, saving_sums(), true()),
+    )
+    for table, sums, where in parts:
+        having = and_(where, table.c.tags != NO_TAGS) if tagged else where
+        rows = grouped(connection, [table.c[name] for name in names], sums, having)
+        found |= {(*map(str, key), name): amount for key, amounts in rows.items() for name, amount in amounts.items()}
+    return found
 
 
 def corrections(connection: Connection) -> dict[tuple[str, str], int]:

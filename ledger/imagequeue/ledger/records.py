@@ -9,7 +9,7 @@ from imagequeue.ledger.api import CacheHit, JobFacts, Saving, WebhookRow
 from imagequeue.ledger.moments import microseconds, microseconds_or_none, moment
 from imagequeue.ledger.operations import ClaimWebhooks, Correct, EndWebhook, Keep, Purge, Record, Redeliver, Reopen
 from imagequeue.ledger.resolve import EMPTY_OUTCOME, MESSAGE_CHARACTERS_MAX, Columns, failure_columns
-from imagequeue.ledger.rows import OutcomeColumns, canonical_json, images_json, images_of
+from imagequeue.ledger.rows import NO_TAGS, OutcomeColumns, canonical_json, images_json, images_of
 from imagequeue.ledger.savings import facts_given, save
 from imagequeue.ledger.transaction import storable
 from imagequeue.ledger.unit import RollupKey, Unit
@@ -89,7 +89,7 @@ def correct(unit: Unit, operation: Correct) -> bool:
         return False
     reason = storable(operation.reason, MESSAGE_CHARACTERS_MAX) or ""
     unit.entries.extend(entries.correction(operation.org, operation.day, operation.usd_nano, reason))
-    unit.count((operation.day, operation.org, operation.model, "", ""), corrected_nano=operation.usd_nano)
+    unit.count((operation.day, operation.org, operation.model, "", "", NO_TAGS), corrected_nano=operation.usd_nano)
     month = f"org:{operation.day[:7]}:{operation.org}"
     unit.lock_balances([month])
     unit.balances[month] += operation.usd_nano
@@ -166,4 +166,4 @@ def purge(unit: Unit, operation: Purge) -> int:
 
 
 def _rollup_key(row: OutcomeColumns) -> RollupKey:
-    return row["day"], row["org"], row["model"], row["tenant"], row["priority"]
+    return row["day"], row["org"], row["model"], row["tenant"], row["priority"], row["tags"]

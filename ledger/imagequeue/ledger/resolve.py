@@ -14,6 +14,7 @@ from imagequeue.ledger.api import AttemptState, Ending, JobFailure, Settlement
 from imagequeue.ledger.caps import scopes
 from imagequeue.ledger.credit import give_back
 from imagequeue.ledger.entries import Entry, Holding
+from imagequeue.ledger.intents import count_intents
 from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
 from imagequeue.ledger.rows import AttemptColumns, canonical_json, images_json
@@ -43,7 +44,9 @@ class Resolution:
 def resolve(unit: Unit, operations: list[OnAttempt]) -> list[bool | NotFound]:
     """Return for each operation whether it resolved its attempt and the job is the caller's; NotFound in its place."""
     found = unit.attempts_by_id([operation.attempt_id for operation in operations])
-    return [_resolve(unit, operation, found.get(operation.attempt_id)) for operation in operations]
+    resolved = [_resolve(unit, operation, found.get(operation.attempt_id)) for operation in operations]
+    count_intents(unit)
+    return resolved
 
 
 def _resolve(unit: Unit, operation: OnAttempt, row: AttemptColumns | None) -> bool | NotFound:
@@ -106,6 +109,8 @@ def move(unit: Unit, row: AttemptColumns, to: Resolution) -> None:
         for name in scopes(row["org"], row["tenant"], row["day"]):
             unit.balances[name] += to.usd_nano - holding.bound_nano
     unit.count(rollup_key(row), **_sums(row["state"], holding.bound_nano, to))
+    if row["intent"] is not None and to.images and to.usd_nano is not None:
+        unit.answered.append(row)
 
 
 def _in_credits(unit: Unit, row: AttemptColumns, to: Resolution) -> Resolution:
@@ -131,7 +136,7 @@ def holding_of(row: AttemptColumns) -> Holding:
 
 def rollup_key(row: AttemptColumns) -> RollupKey:
     """Return the rollup row that an attempt counts in."""
-    return row["day"], row["org"], row["model"], row["tenant"], row["priority"]
+    return row["day"], row["org"], row["model"], row["tenant"], row["priority"], row["tags"]
 
 
 def _entries(state: AttemptState, of: Holding, to: Resolution) -> list[Entry]:

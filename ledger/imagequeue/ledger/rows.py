@@ -1,5 +1,6 @@
 """Rows as they come from the database, turned into the values of `api`. Pure."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -18,6 +19,8 @@ from imagequeue.ledger.api import (
 from imagequeue.ledger.moments import moment, moment_or_none
 
 CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+NO_TAGS: Final = "{}"
+TAGS_KEY_CHARACTERS: Final = 32
 COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 IMAGE_FIELDS: Final = tuple(field.name for field in fields(ImageRecord))
 
@@ -91,6 +94,11 @@ class OutcomeColumns(TypedDict):
 def canonical_json(value: Mapping[str, object]) -> str:
     """Return the one JSON text of a mapping: keys in order, no spaces."""
     return CANONICAL.encode(dict(value)) if value else "{}"
+
+
+def tags_key(tags: str) -> str:
+    """Return the short name of a set of tags, given as `canonical_json`."""
+    return hashlib.sha256(tags.encode()).hexdigest()[:TAGS_KEY_CHARACTERS]
 
 
 def images_json(images: tuple[ImageRecord, ...]) -> str:

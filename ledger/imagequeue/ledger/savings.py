@@ -35,8 +35,9 @@ def save(unit: Unit, job_id: str, saving: Saving, facts: Parameters) -> bool:
     if unit.transaction.run(unit.transaction.statements.add_saving, row) == 0:
         return False
     unit.touched = True
-    key = (unit.day, str(facts["org"]), str(facts["model"]), str(facts["tenant"]), str(facts["priority"]))
+    org, model, tenant, priority, tags, _ = (str(facts[name]) for name in FACTS)
     counted = {COUNTED[saving.kind]: 1} if saving.kind in COUNTED else {}
+    key = (unit.day, org, model, tenant, priority, tags)
     unit.count(key, saved_nano=saving.usd_nano, **{f"saved_{saving.kind}_nano": saving.usd_nano}, **counted)
     return True
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0007"
+REVISION: Final = "0005"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()
@@ -87,6 +87,8 @@ attempt = Table(
 OPEN = text("state IN ('held', 'in_doubt')")
 Index("ledger_attempt_open", attempt.c.held_at_us, sqlite_where=OPEN, postgresql_where=OPEN)
 Index("ledger_attempt_day", attempt.c.day)
+WITH_INTENT = text("intent IS NOT NULL")
+Index("ledger_attempt_intent", attempt.c.day, sqlite_where=WITH_INTENT, postgresql_where=WITH_INTENT)
 
 entry = Table(
     "ledger_entry",
@@ -169,6 +171,8 @@ MEASURES: Final = (
     "saved_coalesced_nano",
     "saved_batch_nano",
     "saved_overflow_nano",
+    "answers",  # attempts that brought images for an intent
+    "intents",  # those of them that were the first for theirs: the others are regenerations
 )
 
 rollup = Table(
@@ -178,6 +182,46 @@ rollup = Table(
     *(Column(name, BigInteger, nullable=False, server_default="0") for name in MEASURES),
     sqlite_with_rowid=False,
 )
+
+tag_set = Table(
+    "ledger_tags",
+    metadata,
+    Column("key", Text, primary_key=True),  # `rows.tags_key`: short, so that long tags fit into an index
+    Column("tags", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The rollup once more for what has tags. Apart, so that many different tags never slow down reports without them.
+tag_rollup = Table(
+    "ledger_tag_rollup",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in DIMENSIONS),
+    Column("tags_key", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in MEASURES),
+    sqlite_with_rowid=False,
+)
+
+first_answer = Table(
+    "ledger_first_answer",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("intent", Text, primary_key=True),
+    Column("attempt_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+warning = Table(
+    "ledger_warning",
+    metadata,
+    Column("scope", Text, primary_key=True),  # with its day or month, so that each period warns anew
+    Column("kind", Text, primary_key=True),
+    Column("limit_nano", BigInteger, primary_key=True, autoincrement=False),  # a cap that was changed warns anew
+    Column("percent", Integer, primary_key=True, autoincrement=False),
+    Column("used_nano", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ledger_warning_at", warning.c.at_us)
 
 source = Table(
     "ledger_source",

@@ -4,6 +4,7 @@ The writer gives the texts to the driver itself: at a few statements for each jo
 more than the database does. Parameters have the names of the columns, and of the bindparams below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -36,11 +37,15 @@ from imagequeue.ledger.schema import (
     balance,
     draw,
     entry,
+    first_answer,
     grant,
     outcome,
     rollup,
     saving,
     source,
+    tag_rollup,
+    tag_set,
+    warning,
     webhook,
     writer,
 )
@@ -79,6 +84,11 @@ class Statements:
     lock_scopes: str  # scopes
     move_balance: str  # of (scope), delta, limit
     add_rollup: str
+    add_tags: str  # key, tags; changes no row when it is there
+    add_tag_rollup: str
+    add_first_answers: str  # rows (JSON: tenant, intent, attempt_id); returns those that were the first
+    warnings: str  # scopes
+    add_warning: str  # changes no row when it is there
     move_head: str  # of (writer), before (batches), head_seq, head_hash
     head: str  # of (writer)
     attempts_by_id: str  # ids
@@ -116,7 +126,12 @@ def statements_for(dialect_name: str) -> Statements:
             select(balance).where(sql.among(balance.c.scope, "scopes")).order_by(balance.c.scope).with_for_update()
         ),
         move_balance=sql.text(_move_balance()),
-        add_rollup=sql.text(sql.add_rollup()),
+        add_rollup=sql.bulk_insert(rollup, sql.add_rollup(rollup, DIMENSIONS)),
+        add_tags=sql.bulk_insert(tag_set, sql.upsert(tag_set).on_conflict_do_nothing()),
+        add_tag_rollup=sql.bulk_insert(tag_rollup, sql.add_rollup(tag_rollup, (*DIMENSIONS, "tags_key"))),
+        add_first_answers=sql.add_first_answers(),
+        warnings=sql.text(select(warning).where(sql.among(warning.c.scope, "scopes"))),
+        add_warning=sql.text(sql.upsert(warning).on_conflict_do_nothing()),
         move_head=sql.text(_move_head()),
         head=sql.text(_head()),
         attempts_by_id=sql.text(sql.attempts(attempt.c.id)),
@@ -215,10 +230,21 @@ class _Compiler:
         oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
         return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
 
-    def add_rollup(self) -> ClauseElement:
-        added = self.upsert(rollup)
-        sums = {name: rollup.c[name] + added.excluded[name] for name in MEASURES}
-        return added.on_conflict_do_update(index_elements=list(DIMENSIONS), set_=sums)
+    def add_rollup(self, table: Table, key: Sequence[str]) -> ClauseElement:
+        added = self.upsert(table)
+        sums = {name: table.c[name] + added.excluded[name] for name in MEASURES}
+        return added.on_conflict_do_update(index_elements=list(key), set_=sums)
+
+    def add_first_answers(self) -> str:
+        names = "tenant, intent, attempt_id"
+        if self._sqlite:
+            fields = ", ".join(f"json_extract(value, '$.{name}')" for name in names.split(", "))
+            rows = f"SELECT {fields} FROM json_each(:rows) WHERE true"  # noqa: S608  # our own names
+        else:
+            kinds = "tenant text, intent text, attempt_id bigint"
+            rows = f"SELECT {names} FROM json_to_recordset({ROWS}::json) AS answered({kinds}) ORDER BY tenant, intent"  # noqa: S608  # our own names
+        table = first_answer.name
+        return f"INSERT INTO {table} ({names}) {rows} ON CONFLICT DO NOTHING RETURNING tenant, intent"  # our own names
 
 
 def _insert_attempt() -> ClauseElement:

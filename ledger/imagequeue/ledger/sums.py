@@ -28,6 +28,7 @@ def attempt_sums() -> SumColumns:
         **{name: sum_if(attempt.c.state == name, literal(1)) for name in STATES},
         "over_bound": sum_if(over, literal(1)),
         "images": func.sum(attempt.c.images),
+        "answers": sum_if(and_(booked, attempt.c.intent.is_not(None), attempt.c.images > 0), literal(1)),
     }
 
 

@@ -4,8 +4,9 @@ The order (attempts, outcomes, entries, messages, credits, balances, rollups, th
 same in every process, so that transactions wait for each other and never in a circle.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -13,14 +14,14 @@ from imagequeue.config.errors import LedgerBreach
 from imagequeue.ledger.api import WebhookDue
 from imagequeue.ledger.entries import Entry, Head, Link, link
 from imagequeue.ledger.moments import day
-from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns
+from imagequeue.ledger.rows import NO_TAGS, AttemptColumns, OutcomeColumns, tags_key
 from imagequeue.ledger.schema import DIMENSIONS, MEASURES
 from imagequeue.ledger.transaction import Parameters, Transaction
 
 NO_LIMIT: Final = 2**63 - 1
 
-RollupKey = tuple[str, str, str, str, str]
-"""The DIMENSIONS: day, org, model, tenant, priority."""
+RollupKey = tuple[str, str, str, str, str, str]
+"""The DIMENSIONS (day, org, model, tenant, priority), then the tags as canonical JSON."""
 
 
 class Conflict(Exception):  # nothing is wrong: the transaction starts over
@@ -45,6 +46,8 @@ class Unit:
     grant_moves: list[Parameters] = field(default_factory=list)
     balances: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     limits: dict[str, int] = field(default_factory=dict)
+    answered: list[AttemptColumns] = field(default_factory=list)  # brought images for an intent
+    warnings: list[Parameters] = field(default_factory=list)
     rollups: dict[RollupKey, dict[str, int]] = field(default_factory=dict)
     touched: bool = False  # something was written outside the lists above
 
@@ -110,6 +113,13 @@ class Unit:
     def _listed(self, text: str, ids: list[int] | list[str]) -> list[object]:
         return self.transaction.rows(text, {"ids": self.transaction.listed(ids)}) if ids else []
 
+    def first_answers(self, rows: Sequence[Parameters]) -> set[tuple[str, str]]:
+        """Note which attempts answered an intent; return the tenants and intents that had no answer before."""
+        if not rows:
+            return set()
+        found = self.transaction.rows(self.transaction.statements.add_first_answers, {"rows": json.dumps(rows)})
+        return {(row["tenant"], row["intent"]) for row in cast("list[dict[str, str]]", found)}
+
     def write(self, head: Head, batches: int) -> Head | None:
         """Write everything and return the chain's new head, or None when there was nothing to write.
 
@@ -121,7 +131,7 @@ class Unit:
         after = Head(writer_id=head.writer_id, seq=links[-1].seq, hash=links[-1].hash) if links else head
         moved = {"of": head.writer_id, "before": batches, "head_seq": after.seq, "head_hash": after.hash}
         moves, statements = self._balance_moves(), self.transaction.statements
-        _, resolved, _, _, _, _, returned, granted, fitting, _, heads = self.transaction.run_all(
+        _, resolved, _, _, _, _, returned, granted, fitting, _, _, _, _, heads = self.transaction.run_all(
             [
                 (statements.insert_attempt, self.attempts),
                 (statements.resolve_attempt, self.resolutions),
@@ -133,6 +143,9 @@ class Unit:
                 (statements.move_grant, self.grant_moves),
                 (statements.move_balance, moves),
                 (statements.add_rollup, self._rollup_rows()),
+                (statements.add_tags, self._tag_sets()),
+                (statements.add_tag_rollup, self._tag_rows()),
+                (statements.add_warning, self.warnings),
                 (statements.move_head, [moved]),
             ]
         )
@@ -144,7 +157,14 @@ class Unit:
         return after
 
     def _anything(self) -> bool:
-        lists = (self.attempts, self.resolutions, self.outcomes, self.entries, self.webhooks)
+        lists = (
+            self.attempts,
+            self.resolutions,
+            self.outcomes,
+            self.entries,
+            self.webhooks,
+            self.warnings,
+        )
         return self.touched or any(lists) or bool(self.rollups)
 
     def _balance_moves(self) -> list[Parameters]:
@@ -155,11 +175,28 @@ class Unit:
         ]
 
     def _rollup_rows(self) -> list[Parameters]:
+        together: dict[tuple[str, ...], dict[str, int]] = {}
+        for key, sums in self.rollups.items():
+            added = together.setdefault(key[:-1], dict.fromkeys(MEASURES, 0))
+            for name, amount in sums.items():
+                added[name] += amount
         return [
             {**dict(zip(DIMENSIONS, key, strict=True)), **sums}
-            for key, sums in sorted(self.rollups.items())
+            for key, sums in sorted(together.items())
             if any(sums.values())
         ]
+
+    def _tag_rows(self) -> list[Parameters]:
+        rows = [
+            {**dict(zip(DIMENSIONS, key[:-1], strict=True)), "tags_key": tags_key(key[-1]), **sums}
+            for key, sums in self.rollups.items()
+            if key[-1] != NO_TAGS and any(sums.values())
+        ]
+        return sorted(rows, key=lambda row: tuple(str(row[name]) for name in (*DIMENSIONS, "tags_key")))
+
+    def _tag_sets(self) -> list[Parameters]:
+        every = {tags_key(tags): tags for *_, tags in self.rollups if tags != NO_TAGS}
+        return [{"key": key, "tags": tags} for key, tags in sorted(every.items())]
 
 
 def _entry_row(link: Link) -> Parameters:

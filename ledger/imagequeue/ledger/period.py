@@ -1,0 +1,54 @@
+"""The time of a report: the whole UTC days in it, whose sums are kept, and the parts of days at its ends. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from imagequeue.ledger.moments import day, microseconds, start_of_next_day
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A part of one day, from a moment on and before another. None: from its start, to its end."""
+
+    day: str
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Period:
+    """Whole days from `first_day` on and before `end_day` (None: without end), unless `no_days`; and parts of days."""
+
+    first_day: str | None = None
+    end_day: str | None = None
+    no_days: bool = False
+    parts: tuple[Part, ...] = ()
+
+
+def period(since: datetime | None = None, until: datetime | None = None) -> Period:
+    """Return the period from `since` on and before `until`, moments with a time zone."""
+    if since is not None and until is not None and since >= until:
+        return Period(no_days=True)
+    first, last = _day_of(since), _day_of(until)
+    since_us, until_us = _within_day(since), _within_day(until)
+    if since_us is not None and first == last:
+        return Period(no_days=True, parts=(Part(day=first or "", since_us=since_us, until_us=until_us),))
+    parts = []
+    if first is not None and since_us is not None:
+        parts.append(Part(day=first, since_us=since_us))
+        first = day(microseconds(start_of_next_day(first)))
+    if last is not None and until_us is not None:
+        parts.append(Part(day=last, until_us=until_us))
+    none = first is not None and last is not None and first >= last
+    return Period(first_day=first, end_day=last, no_days=none, parts=tuple(parts))
+
+
+def _day_of(moment: datetime | None) -> str | None:
+    return None if moment is None else day(microseconds(moment))
+
+
+def _within_day(moment: datetime | None) -> int | None:
+    """Return the moment unless it is midnight, where a whole day begins."""
+    if moment is None or moment.astimezone(UTC).time() == time(0):
+        return None
+    return microseconds(moment)
