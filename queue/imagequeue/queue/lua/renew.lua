@@ -7,13 +7,21 @@ local GRACE_US = 3000000 -- within it every living worker has renewed: at most t
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 drain_under_oom()
-local lapsed = redis.call('ZSCORE', WORKERS, worker)
-if not lapsed then return {0} end
-if tonumber(lapsed) < now then
-  -- Late, and nobody took the claims: the server was away, or this worker was. If it was the server, the others are late
-  -- too and get half a lease to say that they live.
-  redis.call('SET', OWN .. ':grace', whole(now + lease / 2), 'PX', math.ceil(lease / 1000))
+if not redis.call('ZSCORE', WORKERS, worker) then return {0} end
+local heard = tonumber(redis.call('HGET', HEARD, 'at') or whole(now))
+if now - heard > lease / 2 then
+  -- Nobody was heard for longer than anyone alive is silent: the server was away, not the workers. Each gets the time to
+  -- say that it lives before any of them is given up.
+  local grace = math.min(lease / 2, GRACE_US)
+  redis.call('SET', OWN .. ':grace', whole(now + grace), 'PX', math.ceil(grace / 1000))
+elseif heard > now then
+  -- The server's clock was set back: leases end as soon as they would have.
+  local leases = redis.call('ZRANGE', WORKERS, 0, -1, 'WITHSCORES')
+  for index = 1, #leases, 2 do
+    redis.call('ZADD', WORKERS, whole(tonumber(leases[index + 1]) - (heard - now)), leases[index])
+  end
 end
+redis.call('HSET', HEARD, 'at', whole(now), 'lease', whole(lease))
 redis.call('ZREM', WORKERS, worker)
 redis.call('ZADD', WORKERS, whole(now + lease), worker)
 local key = RQ .. ':worker:' .. worker
