@@ -2,6 +2,7 @@
 
 from imagequeue.ledger.credit import grant_credits
 from imagequeue.ledger.hold import hold
+from imagequeue.ledger.images import OwnImages, own
 from imagequeue.ledger.operations import (
     ClaimWebhooks,
     Correct,
@@ -59,6 +60,8 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
             return end_webhook(unit, operation)
         case Redeliver():
             return redeliver(unit, operation)
+        case OwnImages():
+            return own(unit, operation.tenant, operation.images)
         case Purge():
             return purge(unit, operation)
     raise TypeError(f"no operation of the ledger: {type(operation).__name__}")

@@ -1,7 +1,7 @@
 """The ledger as the rest of the program uses it: asynchronous, and true once a call has returned."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, TypeVar
@@ -21,6 +21,7 @@ from imagequeue.ledger.api import (
     Ending,
     HoldRequest,
     HoldResult,
+    ImageRecord,
     JobFacts,
     JobFailure,
     Outcome,
@@ -34,6 +35,7 @@ from imagequeue.ledger.bill import Bill
 from imagequeue.ledger.booked import booked_models
 from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
+from imagequeue.ledger.images import OwnImages, owned_images
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage, any_due, figures, messages
@@ -197,6 +199,15 @@ class Ledger:
         saving = Saving(kind=kind, usd_nano=usd_nano)
         _check_saving(saving)
         return await self._write(operations.RecordSaving(job_id=job_id, saving=saving, facts=facts))
+
+    async def own_images(self, tenant: str, images: Collection[ImageRecord]) -> None:
+        """Note that images, durable in the store, are a tenant's; those of a job's success are so without it."""
+        if images:
+            await self._write(OwnImages(tenant=tenant, images=tuple(images)))
+
+    async def owned_images(self, tenant: str, sha256s: Collection[str]) -> dict[str, ImageRecord]:
+        """Return those of at most 500 images that are the tenant's, by digest."""
+        return await self.read(lambda connection: owned_images(connection, tenant, sha256s))
 
     async def reopen(self, job_id: str) -> bool:
         """Set a failure aside, so that the job can be tried again; False when there is none."""

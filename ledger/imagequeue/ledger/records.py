@@ -6,6 +6,7 @@ from typing import Final, TypedDict, cast
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import CacheHit, JobFacts, Saving, WebhookRow
+from imagequeue.ledger.images import own
 from imagequeue.ledger.moments import microseconds, microseconds_or_none, moment
 from imagequeue.ledger.operations import ClaimWebhooks, Correct, EndWebhook, Keep, Purge, Record, Redeliver, Reopen
 from imagequeue.ledger.resolve import EMPTY_OUTCOME, MESSAGE_CHARACTERS_MAX, Columns, failure_columns
@@ -25,6 +26,7 @@ def record(unit: Unit, operation: Record) -> bool:
     told = _hit_columns(outcome) if isinstance(outcome, CacheHit) else failure_columns(outcome)
     unit.outcomes.append({**EMPTY_OUTCOME, **_fact_columns(unit, operation.job_id, facts), **told})
     if isinstance(outcome, CacheHit):
+        own(unit, facts.tenant, outcome.images)
         save(unit, operation.job_id, Saving(kind=outcome.kind, usd_nano=outcome.saved_nano), facts_given(facts))
     unit.send(operation.job_id, outcome.webhooks)
     return True

@@ -14,6 +14,7 @@ from imagequeue.ledger.api import AttemptState, Ending, JobFailure, Settlement
 from imagequeue.ledger.caps import scopes
 from imagequeue.ledger.credit import give_back
 from imagequeue.ledger.entries import Entry, Holding
+from imagequeue.ledger.images import own
 from imagequeue.ledger.intents import count_intents
 from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
@@ -209,6 +210,7 @@ def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
         for saving in operation.settlement.savings:
             save(unit, row["job_id"], saving, facts_of(row))
         outcome = _success_row(unit, operation.settlement, row)
+        own(unit, row["tenant"], operation.settlement.images)
     elif isinstance(operation, (Void, Doubt)) and operation.outcome is not None:
         messages = operation.outcome.webhooks
         outcome = {**_facts(row), **failure_columns(operation.outcome), "finished_at_us": unit.now_us}

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0005"
+REVISION: Final = "0008"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()
@@ -267,6 +267,19 @@ grant = Table(
     UniqueConstraint("org", "source", name="ledger_grant_once"),
     CheckConstraint("credits_left BETWEEN 0 AND credits", name="ledger_grant_left"),
     CheckConstraint("paid_left_nano BETWEEN 0 AND paid_nano", name="ledger_grant_paid"),
+)
+
+image = Table(
+    "ledger_image",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("first_at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 draw = Table(

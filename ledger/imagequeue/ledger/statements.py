@@ -39,6 +39,7 @@ from imagequeue.ledger.schema import (
     entry,
     first_answer,
     grant,
+    image,
     outcome,
     rollup,
     saving,
@@ -80,6 +81,7 @@ class Statements:
     insert_entry: str
     insert_outcome: str  # changes no row when the job has an outcome that was not reopened
     insert_webhook: str
+    insert_image: str  # changes no row when the image is the tenant's already
     add_scope: str  # scope
     lock_scopes: str  # scopes
     move_balance: str  # of (scope), delta, limit
@@ -121,6 +123,7 @@ def statements_for(dialect_name: str) -> Statements:
         insert_entry=sql.bulk_insert(entry, insert(entry)),
         insert_outcome=sql.bulk_insert(outcome, sql.insert_outcome()),
         insert_webhook=sql.text(insert(webhook)),
+        insert_image=sql.bulk_insert(image, sql.upsert(image).on_conflict_do_nothing()),
         add_scope=sql.text(sql.add_scope()),
         lock_scopes=sql.text(
             select(balance).where(sql.among(balance.c.scope, "scopes")).order_by(balance.c.scope).with_for_update()

@@ -1,7 +1,7 @@
 """One transaction's work: what is decided is gathered here, and written in one fixed order at the end.
 
-The order (attempts, outcomes, entries, messages, credits, balances, rollups, the chain's head; each sorted) is the
-same in every process, so that transactions wait for each other and never in a circle.
+The order (attempts, outcomes, entries, messages, images, credits, balances, rollups, the chain's head; each sorted) is
+the same in every process, so that transactions wait for each other and never in a circle.
 """
 
 import json
@@ -41,6 +41,7 @@ class Unit:
     outcomes: list[Parameters] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     webhooks: list[Parameters] = field(default_factory=list)
+    images: dict[tuple[str, str], Parameters] = field(default_factory=dict)  # by digest and tenant
     draws: list[Parameters] = field(default_factory=list)
     returns: list[Parameters] = field(default_factory=list)
     grant_moves: list[Parameters] = field(default_factory=list)
@@ -131,13 +132,14 @@ class Unit:
         after = Head(writer_id=head.writer_id, seq=links[-1].seq, hash=links[-1].hash) if links else head
         moved = {"of": head.writer_id, "before": batches, "head_seq": after.seq, "head_hash": after.hash}
         moves, statements = self._balance_moves(), self.transaction.statements
-        _, resolved, _, _, _, _, returned, granted, fitting, _, _, _, _, heads = self.transaction.run_all(
+        _, resolved, _, _, _, _, _, returned, granted, fitting, _, _, _, _, heads = self.transaction.run_all(
             [
                 (statements.insert_attempt, self.attempts),
                 (statements.resolve_attempt, self.resolutions),
                 (statements.insert_outcome, self.outcomes),
                 (statements.insert_entry, [_entry_row(one) for one in links]),
                 (statements.insert_webhook, self.webhooks),
+                (statements.insert_image, [row for _, row in sorted(self.images.items())]),
                 (statements.insert_draw, self.draws),
                 (statements.return_draw, self.returns),
                 (statements.move_grant, self.grant_moves),
@@ -163,6 +165,7 @@ class Unit:
             self.outcomes,
             self.entries,
             self.webhooks,
+            self.images,
             self.warnings,
         )
         return self.touched or any(lists) or bool(self.rollups)
