@@ -60,6 +60,11 @@ Share = Annotated[float, Field(ge=0, le=SHARES_MAX, allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 
 
+InputHost = Annotated[
+    str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:\d{1,5})?$")
+]
+
+
 class TenantCaps(BaseModel):
     """What one tenant may spend: per UTC day, per calendar month, and for ever. None is no cap."""
 
@@ -154,6 +159,8 @@ class Settings(BaseSettings):
     """Shares of tenants within a priority, in proportion; 1 for those not named."""
     tenant_caps: Mapping[Name, TenantCaps] = {}
     """Spending caps by tenant."""
+    input_hosts: Annotated[tuple[InputHost, ...], Field(max_length=64)] = ()
+    """Hosts, as HOST or HOST:PORT, of which jobs may name input images though their addresses are not public."""
     webhooks: tuple[Webhook, ...] = ()
     """Who is told when a job ends."""
     webhook_timeout_seconds: Annotated[float, Field(ge=1, le=30)] = 20.0

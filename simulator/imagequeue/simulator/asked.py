@@ -12,7 +12,7 @@ from imagequeue.config.job import parse_job
 from imagequeue.simulator.drawing import FORMATS
 from imagequeue.simulator.refusals import RefusalError, bad_request, model_not_found
 
-Operation = Literal["generation", "edit"]
+Operation = Literal["generation", "edit", "variation"]
 ResponseFormat = Literal["url", "b64_json"]
 
 PICKED_QUALITY: Final = "medium"  # what `auto` becomes; the provider does not say how it picks
@@ -20,10 +20,12 @@ PICKED_SIZE: Final = "1024x1024"
 INPUT_IMAGES_MAX: Final = 16
 CLIENT_REQUEST_ID_CHARACTERS_MAX: Final = 512
 
-_CHECKED: Final = ("model", "prompt", "n", "size", "quality", "style", "background", "output_format")
-_PASSED_OVER: Final = frozenset(
-    {"user", "safety_identifier", "moderation", "output_compression", "partial_images", "input_fidelity"}
-)
+_CHECKED: Final = (
+    "model", "prompt", "n", "size", "quality", "style", "background", "output_format", "partial_images"
+)  # fmt: skip
+_OF_A_VARIATION: Final = frozenset({"model", "n", "size", "response_format", "user", "images"})
+_INPUT: Final = f"sha256:{'0' * 64}"  # stands for each input image: only how many there are is checked
+_PASSED_OVER: Final = frozenset({"user", "safety_identifier", "moderation", "output_compression", "input_fidelity"})
 _OTHERS: Final = frozenset({"response_format", "stream", "images", "image", "mask"})
 
 
@@ -42,6 +44,8 @@ class Asked:
     output_format: str
     response_format: ResponseFormat
     input_images: int
+    stream: bool
+    partial_images: int
 
     @property
     def size(self) -> str:
@@ -95,6 +99,8 @@ def read(fields: Mapping[str, object], operation: Operation, catalog: Catalog) -
         output_format=output_format,
         response_format=response_format,
         input_images=input_images,
+        stream=given.get("stream") in (True, "true"),
+        partial_images=checked.partial_images,
     )
 
 
@@ -118,10 +124,19 @@ def _known_only(given: Mapping[str, object], operation: Operation) -> None:
     pictures = {"images", "image", "mask"}
     for name in given:
         known = name in _CHECKED or name in _PASSED_OVER or name in _OTHERS
-        if not known or (operation == "generation" and name in pictures):
+        elsewhere = (operation == "generation" and name in pictures) or (
+            operation == "variation" and name not in _OF_A_VARIATION
+        )
+        if not known or elsewhere:
             raise RefusalError(bad_request(name, f"Unknown parameter: '{name}'.", "unknown_parameter"))
-    if given.get("stream") not in (None, False, "false"):
-        raise RefusalError(bad_request("stream", "Streaming is not supported here.", "unsupported_value"))
+    _check_stream(given)
+
+
+def _check_stream(given: Mapping[str, object]) -> None:
+    if given.get("stream") not in (None, False, True, "false", "true"):
+        raise RefusalError(bad_request("stream", "Invalid type for 'stream': expected a boolean."))
+    if "partial_images" in given and given.get("stream") not in (True, "true"):
+        raise RefusalError(bad_request("partial_images", "'partial_images' is only for streaming."))
 
 
 def _response_format(given: Mapping[str, object], model: Model) -> ResponseFormat:
@@ -156,9 +171,9 @@ def _job_fields(given: Mapping[str, object], operation: Operation, input_images:
     if job.get("size") == "auto":
         job["size"] = PICKED_SIZE
     if input_images:
-        job["images"] = [f"input-{place}" for place in range(input_images)]
+        job["images"] = [_INPUT] * input_images
     if "mask" in given:
-        job["mask"] = "mask"
+        job["mask"] = _INPUT
     return job
 
 

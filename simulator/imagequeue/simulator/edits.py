@@ -45,7 +45,7 @@ async def _multipart(request: web.Request) -> dict[str, object]:
 
 def _value(name: str, data: bytes) -> object:
     text = data.decode("utf-8", "replace")
-    return int(text) if name == "n" and text.isdecimal() else text
+    return int(text) if name in ("n", "partial_images") and text.isdecimal() else text
 
 
 async def _upload(part: BodyPartReader, name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from imagequeue.simulator import asked as asking
-from imagequeue.simulator import edits, made, refusals, spoil
+from imagequeue.simulator import edits, made, refusals, spoil, streaming
 from imagequeue.simulator.asked import Asked, Operation
 from imagequeue.simulator.bill import ROWS_MAX, BillRow
 from imagequeue.simulator.calls import Call
@@ -32,7 +32,7 @@ class Visit:
 
 
 class ImageEndpoints:
-    """Handlers of /v1/images/generations and /v1/images/edits."""
+    """Handlers of /v1/images/generations, /v1/images/edits and /v1/images/variations."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -44,6 +44,10 @@ class ImageEndpoints:
     async def edits(self, request: web.Request) -> web.StreamResponse:
         """Answer POST /v1/images/edits, JSON or multipart."""
         return await self._visit(request, "edit")
+
+    async def variations(self, request: web.Request) -> web.StreamResponse:
+        """Answer POST /v1/images/variations, for models that still have it."""
+        return await self._visit(request, "variation")
 
     async def _visit(self, request: web.Request, operation: Operation) -> web.StreamResponse:
         visit = Visit(request=request, operation=operation, call=self._new_call(request))
@@ -115,6 +119,8 @@ class ImageEndpoints:
             return error.response(headers)
         if fault is not None:
             return await spoil.spoiled(visit.request, fault, body, headers)
+        if asked.stream:
+            return await streaming.send(visit.request, asked, body, headers)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _made(self, visit: Visit, asked: Asked, used: made.Tokens | None) -> bytes:

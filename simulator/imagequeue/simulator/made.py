@@ -47,10 +47,11 @@ def tokens(asked: Asked) -> Tokens | None:
     """Return the tokens of a request, None for a model that is priced per image."""
     if asked.model.priced_by == "image":
         return None
+    sketches = asked.partial_images * asked.model.output_tokens.per_partial_image
     return Tokens(
         text_input=-(-len(asked.prompt) // CHARACTERS_PER_TOKEN),
         image_input=INPUT_IMAGE_TOKENS * asked.input_images,
-        image_output=asked.n * output_tokens(asked.model, size=asked.size, quality=asked.quality),
+        image_output=asked.n * (output_tokens(asked.model, size=asked.size, quality=asked.quality) + sketches),
     )
 
 

@@ -35,6 +35,7 @@ def build(config: SimulatorConfig) -> tuple[web.Application, Provider]:
         [
             web.post("/v1/images/generations", images.generations),
             web.post("/v1/images/edits", images.edits),
+            web.post("/v1/images/variations", images.variations),
             *models.routes(),
             *AdminEndpoints(provider).routes(),
             *ControlEndpoints(provider).routes(),

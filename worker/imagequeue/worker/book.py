@@ -102,6 +102,7 @@ def cost(job: Job, model: Model, images: Images, made: int, on: date) -> NanoUsd
         on=on,
         prompt_characters=len(job.prompt),
         input_images=len(job.images) + (job.mask is not None),
+        partial_images=job.partial_images,
     )
 
 

@@ -78,7 +78,7 @@ def _request(request: Request, files: Files | None, timeout_seconds: float) -> h
     extensions = {"timeout": {"connect": CONNECT_SECONDS_MAX, "read": timeout_seconds}}
     url = _url(request.url)
     if files:
-        fields = {name: str(value) for name, value in request.fields.items()}
+        fields = {name: _form_value(value) for name, value in request.fields.items()}
         return httpx.Request("POST", url, data=fields, files=files, headers=request.headers, extensions=extensions)
     body = json.dumps(request.fields, ensure_ascii=False).encode()
     headers = {**request.headers, "content-type": "application/json"}
@@ -86,6 +86,10 @@ def _request(request: Request, files: Files | None, timeout_seconds: float) -> h
     made = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
     made.read()
     return made
+
+
+def _form_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @functools.lru_cache(maxsize=URLS_MAX)

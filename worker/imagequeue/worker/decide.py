@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from imagequeue.config.job import Job
+from imagequeue.worker.inputs import BadInput
 from imagequeue.worker.verdict import Blocked, Images, ModelGone, Rejected, Throttled, Trouble, Verdict
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -76,6 +77,13 @@ def decide(verdict: Verdict, job: Job, *, tries: int, chance: float) -> Decision
             return GiveUp(code=verdict.code, message=verdict.message, retryable=False)
         case Trouble():
             return _again(verdict, job, tries, chance)
+
+
+def without_input(problem: BadInput, job: Job, *, tries: int, chance: float) -> RunAgain | GiveUp:
+    """Return what becomes of a job whose input images cannot be had; nothing was called."""
+    if problem.temporary and tries < job.max_attempts:
+        return RunAgain(delay_seconds=backoff_seconds(tries, chance), reason=f"{problem.code}: {problem}")
+    return GiveUp(code=problem.code, message=str(problem), retryable=problem.temporary)
 
 
 def _again(trouble: Trouble, job: Job, tries: int, chance: float) -> Decision:

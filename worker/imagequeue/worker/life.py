@@ -2,6 +2,8 @@
 
     claimed ─── not to be run (expired, cancelled, unserved, malformed, poison) ──► ended or moved, no call
        ▼
+    input images in hand ─── not to be had ──► runs again later, or failed, no call
+       ▼
     hold in the ledger ─── ended before: acknowledge ─── cap reached: wait ─── ledger away: back in line
        ▼ committed
     call ─┬─ refused (429, quota, 401, 404) ──► attempt voided; back in line, and the pool waits
@@ -21,11 +23,12 @@ says whether it ended before, and whether a call of it was left unanswered.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 
 from imagequeue.config.catalog import Catalog, Model
 from imagequeue.config.clock import Clock
-from imagequeue.config.errors import JobRefused, LedgerUnavailable
+from imagequeue.config.errors import JobRefused, LedgerUnavailable, Unavailable
 from imagequeue.config.job import Job
 from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
@@ -46,12 +49,13 @@ from imagequeue.queue.payload import decode
 from imagequeue.store.store import ImageStore
 from imagequeue.worker import book
 from imagequeue.worker.answer import Answer, Result
-from imagequeue.worker.call import Caller
+from imagequeue.worker.call import Caller, Files
 from imagequeue.worker.crashpoint import crashpoint
-from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed, decide
+from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed, decide, without_input
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
+from imagequeue.worker.inputs import BadInput, Inputs
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
@@ -73,6 +77,7 @@ class Work:
     model: Model
     pool: Pool
     tries: int
+    files: Files = field(default_factory=list)
     overflowed: bool = False
 
 
@@ -86,6 +91,7 @@ class Parts:
     store: ImageStore
     caller: Caller
     downloader: Downloader
+    inputs: Inputs
     returns: Returns
     health: Health
     clock: Clock
@@ -114,8 +120,10 @@ class JobLife:
         work = self._work(claims, claim, job)
         if work is None:
             await self._parts.returns.back(claims, claim, reason="its pool is not served by this worker any more")
-        else:
+        elif not job.images:
             await self._hold_and_call(work)
+        else:
+            await self._with_inputs(work)
 
     async def broke_off(self, claims: Claims, claim: Claim) -> None:
         """Give a job back that a fault of ours broke off; the attempt counts, so that it cannot go on for ever."""
@@ -135,6 +143,34 @@ class JobLife:
             pool=pool,
             tries=claim.tries,
         )
+
+    async def _with_inputs(self, work: Work) -> None:
+        """Take the job's input images in hand, before anything is held, and keep them until its call is over."""
+        async with AsyncExitStack() as in_hand:
+            files = await self._inputs(work, in_hand)
+            if files is not None:
+                await self._hold_and_call(replace(work, files=files))
+
+    async def _inputs(self, work: Work, in_hand: AsyncExitStack) -> Files | None:
+        """The call's files; None when there are none to be had and the job has gone where that leads."""
+        parts, returns = self._parts, self._parts.returns
+        try:
+            return await in_hand.enter_async_context(parts.inputs.of(work.job, work.model))
+        except BadInput as problem:
+            chance = random.random()  # noqa: S311 - jitter, not a secret
+            match without_input(problem, work.job, tries=work.tries + 1, chance=chance):
+                case RunAgain(delay_seconds=delay, reason=reason):
+                    await returns.again(work.claims, work.claim, reason=reason, delay_seconds=delay)
+                case GiveUp() as failure:
+                    await returns.fail_uncalled(work.claims, work.claim, work.job, failure)
+        except Unavailable as error:
+            part = "ledger" if isinstance(error, LedgerUnavailable) else "store"
+            parts.health.fails(part, str(error))
+            await returns.back(work.claims, work.claim, reason=f"{part}: {error}", delay_seconds=LEDGER_AWAY_SECONDS)
+        except asyncio.CancelledError:
+            await returns.back(work.claims, work.claim, reason="the worker stopped")
+            raise
+        return None
 
     async def _hold_and_call(self, work: Work) -> None:
         parts = self._parts
@@ -209,7 +245,7 @@ class JobLife:
         started = self._parts.clock.now()
         crashpoint("call.before")
         try:
-            result = await self._parts.caller.call(request)
+            result = await self._parts.caller.call(request, work.files)
         except asyncio.CancelledError:
             ending = book.cut_short(started, self._parts.clock.now(), client_request_id=name)
             await self._in_ledger(lambda: self._parts.ledger.doubt(held.attempt_id, ending))

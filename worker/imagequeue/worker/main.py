@@ -36,6 +36,7 @@ from imagequeue.worker.health import Health
 from imagequeue.worker.hints import Hints
 from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
+from imagequeue.worker.inputs import Inputs, Room
 from imagequeue.worker.life import JobLife, Parts
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
@@ -104,7 +105,7 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
     transport = open_transport()
     try:
         caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
-        downloader = Downloader(transport)
+        downloader = Downloader(transport, settings.input_hosts)
         yield _Opened(
             redis=redis,
             hint_redis=hint_redis,
@@ -237,6 +238,7 @@ def _life(
             store=opened.store,
             caller=opened.caller,
             downloader=opened.downloader,
+            inputs=Inputs(opened.store, opened.ledger, opened.downloader, Room()),
             returns=returns,
             health=health,
             clock=SystemClock(),

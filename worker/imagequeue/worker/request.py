@@ -9,12 +9,19 @@ from imagequeue.config.job import Job
 from imagequeue.config.orgs import Org
 
 AZURE_API_VERSION: Final = "2025-04-01-preview"
+OPTIONS: Final = {
+    "generation": ("style", "background", "output_format"),
+    "edit": ("background", "output_format"),
+}
 PATHS: Final = {"generation": "images/generations", "edit": "images/edits", "variation": "images/variations"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One call: where to, what with. `fields` is the JSON body, or the form's fields when there are input images."""
+    """One call: where to, what with. `fields` is the JSON body, or the form's fields when there are input images.
+
+    A form takes input images of every server and model; JSON takes them of some, by reference only.
+    """
 
     url: str
     headers: Mapping[str, str]
@@ -39,14 +46,19 @@ def build_request(job: Job, model: Model, org: Org, *, client_request_id: str) -
 def _fields(job: Job, model: Model) -> dict[str, Any]:
     """Only what the model's API takes; what a job leaves open is asked for by the name of the model's standard."""
     accepts = model.accepts
-    fields: dict[str, Any] = {"model": model.name, "prompt": job.prompt, "n": job.n, "size": model.api_size(job.size)}
+    fields: dict[str, Any] = {"model": model.name, "n": job.n, "size": model.api_size(job.size)}
+    if accepts.response_format and "b64_json" in accepts.responses:
+        fields["response_format"] = "b64_json"
+    if job.operation == "variation":
+        return fields
+    fields["prompt"] = job.prompt
     quality = model.api_quality(job.quality)
     if quality is not None:
         fields["quality"] = quality
-    if accepts.response_format and "b64_json" in accepts.responses:
-        fields["response_format"] = "b64_json"
-    for name in ("style", "background", "output_format"):
+    for name in OPTIONS[job.operation]:
         value = getattr(job, name)
         if value is not None:
             fields[name] = value
+    if job.partial_images:
+        fields |= {"stream": True, "partial_images": job.partial_images}
     return fields

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from imagequeue.config.catalog import Catalog, Model, Usage, adapt_job, estimate_tokens
+from imagequeue.config.admission import tokens_of
+from imagequeue.config.catalog import Catalog, Model, Usage, adapt_job
 from imagequeue.config.clock import Clock, iso, iso_of_seconds
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import Job, encode_data, queue_name
@@ -91,6 +92,16 @@ class Returns:
         """What stands in the job hash is no job: to the failed registry, with the reason."""
         await self._settle(claims, claim, self._failed("job_refused", problem, retryable=False))
 
+    async def fail_uncalled(self, claims: Claims, claim: Claim, job: Job, failure: GiveUp) -> None:
+        """The job failed before any call of this delivery; an earlier one may have ended it, which then stands."""
+        problem = JobFailure(code=failure.code, message=failure.message, retryable=failure.retryable)
+        facts = book.job_facts(job, claim, self._catalog)
+        if await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, problem, facts)):
+            await self.fail(claims, claim, failure)
+            return
+        ended = await until_done(self._health, "ledger", lambda: self._ledger.outcomes([claim.id]))
+        await self.ended_before(claims, claim, ended[claim.id])
+
     async def ended_before(self, claims: Claims, claim: Claim, outcome: Outcome) -> None:
         """The ledger knows how this job ended; the queue is told again, without a call."""
         ttl = self._settings.result_ttl_seconds
@@ -154,7 +165,7 @@ class Returns:
 
     async def _move(self, claims: Claims, claim: Claim, job: Job) -> None:
         model = self._catalog.model(str(job.model))
-        tokens = estimate_tokens(model, size=job.size, quality=job.quality, n=job.n, prompt_characters=len(job.prompt))
+        tokens = tokens_of(job, self._catalog)
         queue = queue_name(model.name, claim.queue.rpartition(".")[2])
         fields: dict[str, Argument] = {"data": encode_data(job), "iq_tokens": tokens}
         await self._requeue(claims, claim, queue=queue, fields=fields)
@@ -267,7 +278,5 @@ class Returns:
     def _token_correction(self, job: Job, model: Model, pool: Pool, usage: Usage | None) -> float:
         if usage is None or pool.limits.tokens_per_minute is None:
             return 0.0
-        estimate = estimate_tokens(
-            model, size=job.size, quality=job.quality, n=job.n, prompt_characters=len(job.prompt)
-        )
+        estimate = tokens_of(job.model_copy(update={"model": model.name}), self._catalog)
         return (usage.total - estimate) * unit_us(pool.limits.tokens_per_minute, self._settings.pace_fraction)

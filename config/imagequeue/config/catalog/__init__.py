@@ -1,6 +1,7 @@
 """The catalog: models, tiers, prices and limits as data with source and date, and the pure rules over them."""
 
 from imagequeue.config.catalog.check import adapt_job, check_job, choose_model
+from imagequeue.config.catalog.inputs import check_inputs
 from imagequeue.config.catalog.lifecycle import CatalogRow, LifecycleState, catalog_rows, lifecycle
 from imagequeue.config.catalog.limits import Limits, limits_of, limits_of_tier, served_by, serves
 from imagequeue.config.catalog.load import load_catalog
@@ -24,6 +25,7 @@ __all__ = [
     "Usage",
     "adapt_job",
     "catalog_rows",
+    "check_inputs",
     "check_job",
     "choose_model",
     "estimate_tokens",
