@@ -48,6 +48,8 @@ def apply(unit: Unit, batch: Batch, *, trusting: bool) -> list[object]:
 
 def _single(unit: Unit, operation: Operation[object]) -> object:
     match operation:
+        case Step():
+            return operation.perform(unit)
         case OnJob():
             return _on_job(unit, operation)
         case Correct():
@@ -69,8 +71,6 @@ def _single(unit: Unit, operation: Operation[object]) -> object:
 
 def _on_job(unit: Unit, operation: OnJob) -> object:
     match operation:
-        case Step():
-            return operation.perform(unit)
         case Record():
             return record(unit, operation)
         case RecordSaving():

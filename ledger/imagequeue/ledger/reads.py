@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, cast
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from imagequeue.ledger.api import AttemptRow, Outcome
 from imagequeue.ledger.moments import microseconds, moment
@@ -43,6 +43,14 @@ def _in_pieces(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def attempts_in_doubt(connection: Connection, count: int) -> tuple[AttemptRow, ...]:
     """Return the oldest attempts in doubt."""
     query = select(attempt).where(attempt.c.state == "in_doubt").order_by(attempt.c.held_at_us).limit(count)
+    rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
+    return tuple(attempt_of(row) for row in rows)
+
+
+def old_holds(connection: Connection, before: datetime, count: int) -> tuple[AttemptRow, ...]:
+    """Return the oldest attempts held before a moment; those in a batch are looked after by it."""
+    old = and_(attempt.c.state == "held", attempt.c.delivery == "now", attempt.c.held_at_us < microseconds(before))
+    query = select(attempt).where(old).order_by(attempt.c.held_at_us).limit(count)
     rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
     return tuple(attempt_of(row) for row in rows)
 

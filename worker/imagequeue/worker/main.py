@@ -20,6 +20,7 @@ from imagequeue.config.errors import ConfigError, StoreUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.provider_reports import fetch_bill
 from imagequeue.queue.claims import pending
 from imagequeue.queue.connection import connect
 from imagequeue.queue.intake import take_in
@@ -40,8 +41,10 @@ from imagequeue.worker.inputs import Inputs, Room
 from imagequeue.worker.life import JobLife, Parts
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
+from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.stopping import StopRequests
+from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.upkeep import Upkeep
 
 BURST_PARTS_PER_SLEEP = 2
@@ -169,8 +172,17 @@ async def _run(
     discovery = Discovery(
         transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
     )
+    reconciler = Reconciler(
+        ledger=opened.ledger,
+        orgs=settings.orgs,
+        clock=SystemClock(),
+        fetch=lambda org, day: fetch_bill(org, day, orgs=settings.orgs),
+    )
+    sweeper = Sweeper(
+        ledger=opened.ledger, scripts=scripts, clock=SystemClock(), call_seconds=settings.call_timeout_seconds
+    )
     hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
-    await _live(settings, board, identity, engine, upkeep, scripts, (hints.listen(), discovery.run()))
+    await _live(settings, board, identity, engine, upkeep, scripts, (hints.listen(), discovery.run(), reconciler.run(), sweeper.run()))
 
 
 async def _sweep(store: ImageStore) -> None:
