@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from imagequeue.config.catalog import Catalog, load_catalog
+from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.settings import Settings
 from imagequeue.queue.connection import connect
@@ -50,8 +51,11 @@ class OpenQueue:
     async def acts(self) -> "Acts":
         """Return what acts on jobs."""
         from imagequeue.queue.acts import Acts
+        from imagequeue.queue.announcing import Announcer
 
-        return Acts(self.scripts, await self.ledger(), ttl_seconds=self.settings.result_ttl_seconds)
+        ledger = await self.ledger()
+        announcer = Announcer(self.scripts, ledger, self.settings, SystemClock())
+        return Acts(self.scripts, ledger, ttl_seconds=self.settings.result_ttl_seconds, announcer=announcer)
 
     def status(self) -> "StatusReader":
         """Return what reads the status of everything."""

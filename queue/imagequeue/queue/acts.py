@@ -8,6 +8,7 @@ from imagequeue.config.errors import ImageQueueError, NotFound, QueueUnavailable
 from imagequeue.config.job import Priority
 from imagequeue.ledger.api import JobFacts, JobFailure
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.record import JobRecord, check_id, read_records
 from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.queue.views import Status, status_of
@@ -43,10 +44,13 @@ class Acted:
 class Acts:
     """Acts on jobs. NotFound when there is no such job; Unavailable when Redis or the ledger does not answer."""
 
-    def __init__(self, scripts: Scripts, ledger: Ledger, *, ttl_seconds: int) -> None:
+    def __init__(
+        self, scripts: Scripts, ledger: Ledger, *, ttl_seconds: int, announcer: Announcer | None = None
+    ) -> None:
         self._scripts = scripts
         self._ledger = ledger
         self._ttl_seconds = ttl_seconds
+        self._announcer = announcer
 
     async def cancel(self, job_id: str) -> Acted:
         """Cancel a job: at once while it waits; while it runs unless its call has been sent; not after its end."""
@@ -56,11 +60,13 @@ class Acts:
             raise NotFound(f"job {job_id}: there is none of this id in Redis")
         status = STATUS_AFTER_CANCEL.get(before, "cancelled")
         if before in ("queued", "scheduled", "deferred"):
-            await self._ledger.record_outcome(job_id, _cancelled(), _facts(record))
+            await self._record_cancelled(record)
             return Acted(id=job_id, status=status, changed=True, note="cancelled")
         if before == "started":
             note = "asked to cancel; it ends cancelled unless its call has been sent already"
             return Acted(id=job_id, status=status, changed=True, note=note)
+        if before == "canceled":  # whoever cancelled it may have died before the ledger knew
+            await self._record_cancelled(record)
         return Acted(id=job_id, status=status_of(record), changed=False, note=f"ended before ({status_of(record)})")
 
     async def retry(self, job_id: str, *, priority: Priority | None = None) -> Acted:
@@ -86,6 +92,13 @@ class Acts:
         await self._ledger.keep(check_id(job_id), sha256s)
         kept = "all images" if sha256s is None else f"{len(set(sha256s))} images"
         return Acted(id=job_id, status="succeeded", changed=True, note=f"kept {kept}")
+
+    async def _record_cancelled(self, record: JobRecord) -> None:
+        failure, job = _cancelled(), record.job()
+        if self._announcer is not None and job is not None:
+            asked = job.model_copy(update={"model": record.model, "tenant": record.tenant})
+            failure = await self._announcer.failure(record.id, asked, failure)
+        await self._ledger.record_outcome(record.id, failure, _facts(record))
 
     async def _record(self, job_id: str) -> JobRecord:
         try:

@@ -61,6 +61,7 @@ from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
 from imagequeue.worker.request import build_request
 from imagequeue.worker.returns import Returns
+from imagequeue.worker.telling import Telling, deciding_call
 from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_state
 
 LEDGER_AWAY_SECONDS = 1.0
@@ -93,6 +94,7 @@ class Parts:
     downloader: Downloader
     inputs: Inputs
     returns: Returns
+    telling: Telling
     health: Health
     clock: Clock
     pools: Callable[[], Mapping[str, Pool]]
@@ -279,6 +281,9 @@ class JobLife:
         crashpoint("store.after")
         cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
         entry = book.settlement(answer, images, stored, cost_nano, client_request_id=_request_name(work, held))
+        entry = await parts.telling.success(
+            work.claim.id, work.job, held.attempt_id, entry, model=work.model.name, org=work.pool.org.name
+        )
         booked = await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
         crashpoint("settle.after")
         if not booked:
@@ -306,7 +311,11 @@ class JobLife:
             else None
         )
         ending = book.ending(result, verdict, client_request_id=_request_name(work, held))
-        book_it = parts.ledger.doubt if ledger_state(verdict) == "doubt" else parts.ledger.void
+        in_doubt = ledger_state(verdict) == "doubt"
+        if failure is not None:
+            deciding = deciding_call(held.attempt_id, ending, in_doubt=in_doubt)
+            failure = await parts.telling.failure(work.claim.id, work.job, failure, deciding)
+        book_it = parts.ledger.doubt if in_doubt else parts.ledger.void
         booked = await self._in_ledger(lambda: book_it(held.attempt_id, ending, failure))
         crashpoint("ending.after")
         if failure is not None and not booked:

@@ -21,6 +21,7 @@ from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.provider_reports import fetch_bill
+from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
 from imagequeue.queue.connection import connect
 from imagequeue.queue.intake import take_in
@@ -39,11 +40,14 @@ from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.inputs import Inputs, Room
 from imagequeue.worker.life import JobLife, Parts
+from imagequeue.worker.outbox import Outbox
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.returns import Returns
+from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests
+from imagequeue.worker.telling import Telling
 from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.upkeep import Upkeep
 
@@ -54,6 +58,9 @@ GC_THRESHOLDS = (20_000, 20, 50)
 """Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
 
 LEFTOVER_SECONDS = 3600.0
+
+WEBHOOK_SECONDS_AT_END = 5.0
+"""How long a worker that ends waits for webhooks on their way; what is left, others send again."""
 
 log = structlog.get_logger("imagequeue.worker")
 
@@ -181,8 +188,20 @@ async def _run(
     sweeper = Sweeper(
         ledger=opened.ledger, scripts=scripts, clock=SystemClock(), call_seconds=settings.call_timeout_seconds
     )
+    outbox = Outbox(
+        ledger=opened.ledger,
+        scripts=scripts,
+        sender=Sender(opened.transport, SystemClock(), timeout_seconds=settings.webhook_timeout_seconds),
+        configured=settings.webhooks,
+        clock=SystemClock(),
+        timeout_seconds=settings.webhook_timeout_seconds,
+    )
     hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
-    await _live(settings, board, identity, engine, upkeep, scripts, (hints.listen(), discovery.run(), reconciler.run(), sweeper.run()))
+    also = (hints.listen(), discovery.run(), outbox.run(), reconciler.run(), sweeper.run())
+    await _live(settings, board, identity, engine, upkeep, scripts, also)
+    if options.burst:
+        await outbox.flush()
+    await outbox.finish(WEBHOOK_SECONDS_AT_END)
 
 
 async def _sweep(store: ImageStore) -> None:
@@ -231,6 +250,8 @@ def _life(
     opened: _Opened,
     cancelled: set[str],
 ) -> JobLife:
+    clock = SystemClock()
+    telling = Telling(Announcer(scripts, opened.ledger, settings, clock), health)
     returns = Returns(
         scripts=scripts,
         ledger=opened.ledger,
@@ -241,6 +262,7 @@ def _life(
         on_model_gone=board.model_gone,
         is_served=board.is_served,
         queues=lambda: board.queues,
+        telling=telling,
     )
     return JobLife(
         Parts(
@@ -252,6 +274,7 @@ def _life(
             downloader=opened.downloader,
             inputs=Inputs(opened.store, opened.ledger, opened.downloader, Room()),
             returns=returns,
+            telling=telling,
             health=health,
             clock=SystemClock(),
             pools=lambda: board.pools,
@@ -283,7 +306,7 @@ def _limits(settings: Settings, options: WorkerOptions) -> EngineLimits:
 
 def _taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[str], Awaitable[int]]:
     def check(job: Job, model: str) -> tuple[Job, int]:
-        admitted = admit(job, catalog, preference=(model,), served=lambda _: True)
+        admitted = admit(job, catalog, preference=(model,), served=lambda _: True, webhooks=settings.webhooks)
         return admitted.job, admitted.tokens
 
     async def take(queue: str) -> int:

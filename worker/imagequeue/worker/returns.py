@@ -22,6 +22,7 @@ from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp
 from imagequeue.worker.health import Health
 from imagequeue.worker.persistence import until_done
+from imagequeue.worker.telling import Telling
 
 CAP_RECHECK_SECONDS_MAX = 60.0
 """A cap may be raised at any time; jobs that wait for one are tried again at least this often."""
@@ -45,6 +46,7 @@ class Returns:
         on_model_gone: Reaction,
         is_served: Callable[[str], bool],
         queues: Callable[[], tuple[str, ...]],
+        telling: Telling,
     ) -> None:
         self._scripts = scripts
         self._ledger = ledger
@@ -55,6 +57,7 @@ class Returns:
         self._on_model_gone = on_model_gone
         self._is_served = is_served
         self._queues = queues
+        self._telling = telling
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -140,8 +143,9 @@ class Returns:
         self, claims: Claims, claim: Claim, job: Job, code: str, message: str, *, status: FailureStatus = "failed"
     ) -> None:
         failure = JobFailure(code=code, message=message, retryable=status == "expired", status=status)
+        told = await self._telling.failure(claim.id, job, failure)
         facts = book.job_facts(job, claim, self._catalog)
-        await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, failure, facts))
+        await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, told, facts))
         if status == "cancelled":
             await self._settle(claims, claim, Ending(status="canceled", ttl_seconds=self._settings.result_ttl_seconds))
         else:

@@ -31,6 +31,7 @@ from imagequeue.producer.door.parts import Door
 from imagequeue.producer.door.recent import RecentStatus
 from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
 from imagequeue.queue.acts import Acts
+from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.reading import JobReader
 from imagequeue.queue.status_reading import StatusReader
 from imagequeue.store.store import open_store
@@ -112,7 +113,12 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                 ledger=ledger,
                 store=store,
                 reader=JobReader(queue.scripts, ledger, settings, catalog),
-                acts=Acts(queue.scripts, ledger, ttl_seconds=settings.result_ttl_seconds),
+                acts=Acts(
+                    queue.scripts,
+                    ledger,
+                    ttl_seconds=settings.result_ttl_seconds,
+                    announcer=Announcer(queue.scripts, ledger, settings, clock),
+                ),
                 status=RecentStatus(StatusReader(queue.scripts, settings, catalog)),
                 announcements=announcements,
                 access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),
