@@ -17,7 +17,7 @@ from imagequeue.producer.admission import Admission
 from imagequeue.producer.job_file import JobFile
 
 CATALOG = load_catalog()
-ADMISSION = Admission(load_settings({"IMAGEQUEUE_MODELS": '["gpt-image-2"]'}), CATALOG, date(2026, 11, 22))
+ADMISSION = Admission(load_settings({"IMAGEQUEUE_MODELS": '["gpt-image-2"]'}), CATALOG, lambda: date(2026, 11, 22))
 
 
 def checked(text: bytes) -> list[tuple[int, str]]:

@@ -15,5 +15,3 @@ def refuse_unavailable(job: Job) -> None:
 def _unavailable(job: Job) -> Iterator[str]:
     if job.delivery == "batch":
         yield "delivery"
-    if job.cache not in (None, "off"):
-        yield "cache"

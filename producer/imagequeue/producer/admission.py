@@ -7,22 +7,28 @@ from imagequeue.config.admission import admit
 from imagequeue.config.catalog import Catalog, lifecycle, served_by
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
-from imagequeue.queue.entries import Entry, new_job_id
+from imagequeue.queue.entries import Entry, fingerprint, new_job_id
+from imagequeue.queue.flights import flight_of
 
 
 class Admission:
-    """Makes queue entries of jobs, by the settings and the catalog as of a day."""
+    """Makes queue entries of jobs, by the settings and the catalog as of the day on which each is made."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, today: date) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, today: Callable[[], date]) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._served = _served(settings, catalog, today)
+        self._today = today
+        self._day = today()
+        self._served = _served(settings, catalog, self._day)
 
     def entry(self, job: Job) -> Entry:
         """Return the entry of a job, its model decided; JobRefused names the field and what is accepted.
 
-        The id follows from the tenant and the idempotency key when there is one, else it is a new one.
+        The id follows from the tenant and the idempotency key when there is one, else it is a new one. What was asked
+        for before is known by the job as it was given, whatever the defaults are by now.
         """
+        asked = fingerprint(job)
+        self._turn_page()
         if job.cache is None and self._settings.cache != "off":
             job = job.model_copy(update={"cache": self._settings.cache})
         admitted = admit(
@@ -32,7 +38,14 @@ class Admission:
             served=self._served,
             webhooks=self._settings.webhooks,
         )
-        return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens)
+        flight = flight_of(admitted.job, self._catalog, self._settings.cache_scope)
+        return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens, flight=flight, print=asked)
+
+    def _turn_page(self) -> None:
+        """A client may be open for months: models end meanwhile."""
+        today = self._today()
+        if today != self._day:
+            self._day, self._served = today, _served(self._settings, self._catalog, today)
 
 
 def _served(settings: Settings, catalog: Catalog, today: date) -> Callable[[str], bool]:

@@ -13,35 +13,44 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from imagequeue.config.clock import SystemClock
-from imagequeue.config.errors import NotFound
+from imagequeue.config.errors import NotFound, Unavailable
 from imagequeue.config.job import Job, Priority, parse_job
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.producer.admission import Admission
 from imagequeue.producer.bulk import send_in_batches
 from imagequeue.producer.open_queue import OpenQueue, open_queue
 from imagequeue.queue.endings import endings
-from imagequeue.queue.entries import Entry, enqueue
+from imagequeue.queue.entries import Accepted, Entry, enqueue
 from imagequeue.queue.listing import JobQuery
 from imagequeue.queue.record import check_id
 from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # see open_queue
+    from imagequeue.ledger.ledger import Ledger
+    from pathlib import Path
+
+    from imagequeue.producer.inputs import Inputs
     from imagequeue.queue.acts import Acted
     from imagequeue.queue.reading import ViewPage
     from imagequeue.queue.status import Status
     from imagequeue.queue.status_reading import StatusReader
     from imagequeue.queue.views import JobView
 
+DEFAULT_TENANT: Final = "default"
 WAIT_SECONDS: Final = 3600.0
 """How long `wait` and `as_completed` wait unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobHandle:
-    """A job that is queued. `created` is False when the same job, by its idempotency key, was there before."""
+    """A job that is queued. `created` is False when the same job, by its idempotency key, was there before.
+
+    `cached` is True when a stored result answered it: it has succeeded already.
+    """
 
     id: str
     created: bool = True
+    cached: bool = False
 
 
 JobLike = str | Job | Mapping[str, object]
@@ -65,7 +74,8 @@ class AsyncImageQueue:
     async def __aenter__(self) -> Self:
         settings = self._settings or load_settings()
         self._opened = await open_queue(settings)
-        self._admission = Admission(settings, self._opened.catalog, SystemClock().now().date())
+        clock = SystemClock()
+        self._admission = Admission(settings, self._opened.catalog, lambda: clock.now().date())
         return self
 
     async def __aexit__(
@@ -76,7 +86,10 @@ class AsyncImageQueue:
         self._opened = self._admission = None
 
     async def submit(self, job: JobLike, **fields: object) -> JobHandle:
-        """Queue one job: a prompt or a job, with more of the job's fields by name."""
+        """Queue one job: a prompt or a job, with more of the job's fields by name.
+
+        `images` and `mask` may be bytes, paths of files, data URLs, references (`sha256:...`) and http(s) addresses.
+        """
         return (await self.submit_many([_changed(job, fields)]))[0]
 
     async def submit_many(self, jobs: Iterable[JobLike]) -> list[JobHandle]:
@@ -84,8 +97,31 @@ class AsyncImageQueue:
 
         A reply that is lost is asked for again under the same ids, which adds no job twice.
         """
-        entries = [self.entry(job) for job in jobs]
+        entries = [await self._checked(job) for job in jobs]
         return [handle async for batch in self.submit_entries(entries) for handle in batch]
+
+    async def _checked(self, job: JobLike) -> Entry:
+        """The entry of a job, its input images kept and known to be its tenant's."""
+        if not _names_images(job):
+            return self.entry(job)
+        inputs = await self.inputs()
+        if isinstance(job, Mapping):
+            job = await inputs.taken_in(job, str(job.get("tenant") or DEFAULT_TENANT), files=True)
+        entry = self.entry(job)
+        await inputs.check(entry.job)
+        return entry
+
+    async def upload(self, image: "bytes | Path | str", *, tenant: str = DEFAULT_TENANT) -> str:
+        """Keep an image for a tenant and return its reference, for the `images` and `mask` of jobs.
+
+        Bytes, the path of a file, or a data URL; JobRefused when it is no image.
+        """
+        taken = await (await self.inputs()).taken_in({"mask": image}, tenant, files=True)
+        return str(taken["mask"])
+
+    async def inputs(self) -> "Inputs":
+        """Return what keeps input images; it opens the ledger and the store, which are closed with the queue."""
+        return await self._queue.inputs()
 
     def entry(self, job: JobLike) -> Entry:
         """Return a checked job on its way to a queue; nothing is sent. For callers that stream."""
@@ -107,7 +143,21 @@ class AsyncImageQueue:
             result_ttl_seconds=queue.settings.result_ttl_seconds,
             timeout_seconds=int(queue.settings.call_timeout_seconds),
         )
-        return [JobHandle(id=one.id, created=one.created) for one in accepted]
+        ended = await self._deliver(entries, accepted)
+        return [JobHandle(id=one.id, created=one.created, cached=one.id in ended) for one in accepted]
+
+    async def _deliver(self, entries: Sequence[Entry], accepted: Sequence[Accepted]) -> set[str]:
+        """End the jobs that stored results answer; returns which. What cannot be ended now, a worker ends."""
+        answered = [(entry, one.stored) for entry, one in zip(entries, accepted, strict=True) if one.stored is not None]
+        if not answered:
+            return set()
+        from imagequeue.queue.hits import Hit  # see open_queue
+
+        hits = [Hit(entry=entry, text=text) for entry, text in answered]
+        try:
+            return await (await self._queue.hits()).deliver(hits)
+        except Unavailable:  # the ledger does not open
+            return set()
 
     async def get(self, job: JobId) -> "JobView":
         """Return a job as it is now; NotFound when there is none of this id."""
@@ -163,6 +213,10 @@ class AsyncImageQueue:
         """Return what reads the status repeatedly; it then also knows what share of the ceilings is used."""
         return self._queue.status()
 
+    async def ledger(self) -> "Ledger":
+        """Return the ledger, for parts that look further; it is closed with the queue."""
+        return await self._queue.ledger()
+
     @property
     def scripts(self) -> Scripts:
         """The connection, for commands that look further."""
@@ -187,6 +241,12 @@ def _changed(job: JobLike, fields: Mapping[str, object]) -> JobLike:
     if isinstance(job, Job):
         return {**job.model_dump(exclude_defaults=True), **fields}
     return {**({"prompt": job} if isinstance(job, str) else job), **fields}
+
+
+def _names_images(job: JobLike) -> bool:
+    if isinstance(job, Job):
+        return bool(job.images)
+    return not isinstance(job, str) and (job.get("images") is not None or job.get("mask") is not None)
 
 
 def _id(job: JobId) -> str:

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from imagequeue.config.errors import JobRefused, QueueUnavailable
 from imagequeue.producer.job_file import Line
-from imagequeue.queue.entries import BATCH_MAX, fingerprint
+from imagequeue.queue.entries import BATCH_MAX
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 
@@ -17,7 +17,7 @@ async def refuse_known(scripts: Scripts, lines: Iterable[Line]) -> None:
     keyed = (line for line in lines if line.entry.job.idempotency_key is not None)
     for batch in _batches(keyed):
         for line, mark in zip(batch, await _marks(scripts, batch), strict=True):
-            if mark not in (None, fingerprint(line.entry.job)):
+            if mark not in (None, line.entry.fingerprint):
                 key = line.entry.job.idempotency_key
                 raise JobRefused(f"line {line.number}: idempotency_key", f"{key!r} was used before with another body")
 

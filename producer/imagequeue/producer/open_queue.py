@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from redis.asyncio import Redis
 
 from imagequeue.config.catalog import Catalog, load_catalog
+from imagequeue.config.clock import SystemClock
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.settings import Settings
@@ -18,8 +19,13 @@ from imagequeue.queue.scripts import Scripts
 if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and enqueueing does without
     from imagequeue.ledger.ledger import Ledger
     from imagequeue.queue.acts import Acts
+    from imagequeue.queue.hits import HitDelivery
     from imagequeue.queue.reading import JobReader
     from imagequeue.queue.status_reading import StatusReader
+    from imagequeue.store.store import ImageStore
+
+COMMITS_PER_SECOND: Final = 500.0
+"""Somebody waits for each of the few things that a client or a door writes: nothing is gathered."""
 
 
 @dataclass(kw_only=True)
@@ -31,6 +37,7 @@ class OpenQueue:
     redis: Redis
     scripts: Scripts
     _ledger: "Ledger | None" = None
+    _store: "ImageStore | None" = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ledger(self) -> "Ledger":
@@ -39,7 +46,8 @@ class OpenQueue:
             if self._ledger is None:
                 from imagequeue.ledger.ledger import Ledger
 
-                self._ledger = await Ledger.open(self.settings.ledger_url.get_secret_value())
+                url = self.settings.ledger_url.get_secret_value()
+                self._ledger = await Ledger.open(url, commits_per_second=COMMITS_PER_SECOND)
         return self._ledger
 
     async def jobs(self) -> "JobReader":
@@ -47,6 +55,19 @@ class OpenQueue:
         from imagequeue.queue.reading import JobReader
 
         return JobReader(self.scripts, await self.ledger(), self.settings, self.catalog)
+
+    async def hits(self) -> "HitDelivery":
+        """Return what ends jobs that stored results answer."""
+        from imagequeue.queue.announcing import Announcer
+        from imagequeue.queue.hits import HitDelivery
+        from imagequeue.store.store import open_store
+
+        ledger = await self.ledger()
+        if self._store is None:
+            self._store = open_store(self.settings.store_url)
+        announcer = Announcer(self.scripts, ledger, self.settings, SystemClock())
+        ttl_seconds = self.settings.result_ttl_seconds
+        return HitDelivery(self.scripts, ledger, self._store, announcer, ttl_seconds=ttl_seconds)
 
     async def acts(self) -> "Acts":
         """Return what acts on jobs."""
@@ -65,6 +86,8 @@ class OpenQueue:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._store is not None:
+            await self._store.aclose()
         if self._ledger is not None:
             await self._ledger.aclose()
         await self.redis.aclose()

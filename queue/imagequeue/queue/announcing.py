@@ -83,7 +83,7 @@ class Announcer:
         """Return a hit of the cache with the messages about the job's success."""
         if not wanted(job, "succeeded", self._endpoints):
             return hit
-        cost = JobCost(usd_nano=0, model=job.model or "", org="", delivery="now")
+        cost = JobCost(usd_nano=0, model=job.model or "", org="", delivery="cache")
         outcome = Outcome(
             job_id=job_id,
             status="succeeded",

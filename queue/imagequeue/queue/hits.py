@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -16,6 +16,7 @@ from imagequeue.config.errors import Unavailable
 from imagequeue.config.money import format_usd
 from imagequeue.ledger.api import JobFacts
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.stored import Stored, decode, facts_of_hit, return_value
@@ -36,13 +37,25 @@ class Hit:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What answers a job: the text of the stored result of its form, '' for none, and whether it joined that call."""
+
+    form: str
+    text: str
+    kind: Literal["cache", "coalesced"]
+
+
 class HitDelivery:
     """Ends hits on behalf of whoever queued them."""
 
-    def __init__(self, scripts: Scripts, ledger: Ledger, store: ImageStore, *, ttl_seconds: int) -> None:
+    def __init__(
+        self, scripts: Scripts, ledger: Ledger, store: ImageStore, announcer: Announcer, *, ttl_seconds: int
+    ) -> None:
         self._scripts = scripts
         self._ledger = ledger
         self._store = store
+        self._announcer = announcer
         self._ttl_seconds = ttl_seconds
 
     async def deliver(self, hits: Sequence[Hit]) -> set[str]:
@@ -68,7 +81,8 @@ class HitDelivery:
             return None
         job = hit.entry.job
         facts = JobFacts(tenant=job.tenant, priority=job.priority, tags=job.tags, intent=job.intent)
-        await self._ledger.record_outcome(job_id, stored.hit(), facts_of_hit(stored, facts))
+        told = await self._announcer.cache_hit(job_id, job, stored.hit())
+        await self._ledger.record_outcome(job_id, told, facts_of_hit(stored, facts))
         return job_id
 
     async def _end(self, ids: Sequence[str], hits: dict[str, Hit]) -> set[str]:
@@ -95,10 +109,11 @@ async def evict(scripts: Scripts, form: str, text: str, job_id: str = "") -> Non
     log.warning("a stored result was forgotten: not all of its images are in the store", form=form)
 
 
-async def stored_for(scripts: Scripts, job_id: str) -> tuple[str, str]:
-    """Return a job's form and the text of the stored result that answers it; '' where there is none."""
-    form, text = await scripts.run("stored", [job_id])
-    return form.decode(), text.decode(errors="replace")
+async def stored_for(scripts: Scripts, job_id: str) -> Answered:
+    """Return what answers a job."""
+    form, text, follows = await scripts.run("stored", [job_id])
+    joined = follows not in (b"", b"-")
+    return Answered(form=form.decode(), text=text.decode(errors="replace"), kind="coalesced" if joined else "cache")
 
 
 async def has_stored(scripts: Scripts, form: str) -> bool:

@@ -8,7 +8,10 @@ from imagequeue.config.clock import iso
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """One RQ queue. `waiting` for a time, `parked` for a person, `oldest_s`: seconds the first in line has waited."""
+    """One RQ queue. `waiting` for a time, `parked` for a person, `joined`: for the call of another job or its result.
+
+    `oldest_s`: seconds the first in line has waited.
+    """
 
     name: str
     model: str
@@ -20,6 +23,7 @@ class QueueStatus:
     failed: int
     oldest_s: float | None
     served: bool
+    joined: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class PoolStatus:
 
     `pace` is what is used of the images' ceiling at present: the configured share, lowered by `factor` after refusals.
     `used_share` is the part of the images' ceiling that was used lately, None when that is not known.
+    `effective_images_per_minute` is what the ceiling comes to with the share of images that the cache answers:
+    the ceiling divided by the share that it does not answer, of the pool's models; None without a ceiling or images.
     """
 
     name: str
@@ -45,6 +51,7 @@ class PoolStatus:
     suspended_until: datetime | None
     images_started: int
     calls_refused: int
+    effective_images_per_minute: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,22 @@ class Totals:
     waiting: int
     parked: int
     failed: int
+    joined: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheStatus:
+    """Images of the last `window_s` seconds by where they came from; `hit_rate` None when there were none.
+
+    `made` by calls, `stored` before, `joined`: of a call that was under way for another job. `hit_rate` is the share
+    of the last two in all, of every job, whether it asked for the cache or not.
+    """
+
+    window_s: int
+    made: int
+    stored: int
+    joined: int
+    hit_rate: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +115,7 @@ class Status:
     pools: tuple[PoolStatus, ...]
     workers: tuple[WorkerStatus, ...]
     held_tenants: tuple[HoldStatus, ...]
+    cache: CacheStatus = CacheStatus(window_s=0, made=0, stored=0, joined=0, hit_rate=None)
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON values, times ISO 8601 in UTC."""
@@ -106,6 +130,7 @@ def totals_of(queues: tuple[QueueStatus, ...]) -> Totals:
         waiting=sum(queue.waiting for queue in queues),
         parked=sum(queue.parked for queue in queues),
         failed=sum(queue.failed for queue in queues),
+        joined=sum(queue.joined for queue in queues),
     )
 
 

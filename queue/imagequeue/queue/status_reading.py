@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +15,7 @@ from imagequeue.config.job import PRIORITIES
 from imagequeue.config.settings import Settings
 from imagequeue.queue import pools as pool_states
 from imagequeue.queue.ceilings import Pool
+from imagequeue.queue.image_sources import ImageSources, read_sources
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
@@ -52,14 +54,16 @@ class StatusReader:
         states = {**await pool_states.states(self._scripts), **scene.states}
         rates = self._rates({name: state.starts for name, state in states.items()})
         queues = await _queues(self._scripts, scene)
+        sources = await read_sources(self._scripts, scene.now)
         return Status(
             at=scene.now,
             suspended=scene.all_suspended,
             totals=totals_of(queues),
             queues=queues,
-            pools=_pools(scene, states, rates, self._settings.pace_fraction),
+            pools=_with_cache(_pools(scene, states, rates, self._settings.pace_fraction), sources),
             workers=await _workers(self._scripts),
             held_tenants=tuple(map(_held, scene.holds.values())),
+            cache=sources.status(),
         )
 
     def _rates(self, starts: dict[str, int]) -> dict[str, float]:
@@ -93,9 +97,10 @@ async def _queue(scripts: Scripts, name: str, scene: Scene) -> QueueStatus:
     pipe.llen(keys.queue(name))
     pipe.zcard(keys.registry("wip", name))
     pipe.zcard(keys.registry("scheduled", name))
-    pipe.zcard(keys.registry("deferred", name))
+    pipe.zcount(keys.registry("deferred", name), 0, "+inf")
+    pipe.zcount(keys.registry("deferred", name), "-inf", "(0")  # see flight.lua
     pipe.zcount(keys.registry("failed", name), now_seconds, "+inf")  # the rest has outlived its time
-    queued, running, waiting, parked, failed = await pipe.execute()
+    queued, running, waiting, parked, joined, failed = await pipe.execute()
     oldest_us = await _oldest_us(scripts, name, scene) if queued else None
     model, _, priority = name.rpartition(".")
     return QueueStatus(
@@ -109,6 +114,7 @@ async def _queue(scripts: Scripts, name: str, scene: Scene) -> QueueStatus:
         failed=failed,
         oldest_s=None if oldest_us is None else round(max(now_seconds - oldest_us / 1_000_000, 0.0), 3),
         served=bool(scene.pools_for(model)),
+        joined=joined,
     )
 
 
@@ -133,6 +139,13 @@ def _pools(
     return tuple(
         _pool(name, configured.get(name), states.get(name) or PoolState(name=name), rates.get(name), fraction, now_us)
         for name in names
+    )
+
+
+def _with_cache(pools: Sequence[PoolStatus], sources: ImageSources) -> tuple[PoolStatus, ...]:
+    return tuple(
+        replace(pool, effective_images_per_minute=sources.effective(pool.images_per_minute, pool.models))
+        for pool in pools
     )
 
 

@@ -11,7 +11,7 @@ from imagequeue.ledger.api import AttemptRow, ImageRecord, JobError, JobFacts, O
 from imagequeue.queue.record import JobRecord, parse_moment
 
 Status = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled", "expired"]
-Reason = Literal["pace", "paused", "budget", "backoff", "batch", "doubt"]
+Reason = Literal["pace", "paused", "budget", "backoff", "batch", "doubt", "joined"]
 
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "expired"})
 STATUS_OF_RQ: Final[Mapping[str, Status]] = {

@@ -8,8 +8,9 @@ from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
 from imagequeue.config.settings import TenantCaps
-from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobFacts, Settlement
+from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Settlement
 from imagequeue.queue.claims import Claim
+from imagequeue.queue.stored import Stored
 from imagequeue.store.store import StoredImage
 from imagequeue.worker.answer import Answer, Result
 from imagequeue.worker.pictures import Picture
@@ -162,6 +163,19 @@ def job_facts(job: Job, claim: Claim, catalog: Catalog) -> JobFacts:
         intent=job.intent,
         catalog_version=catalog.version,
     )
+
+
+def stored_result(claim: Claim, outcome_cost: JobCost, images: tuple[ImageRecord, ...]) -> str:
+    """Return what the cache keeps of a call; '' when another model made the images than the one asked for."""
+    if outcome_cost.model != claim.queue.rpartition(".")[0] or not images:
+        return ""
+    return Stored(
+        job_id=claim.id,
+        org=outcome_cost.org,
+        model=outcome_cost.model,
+        usd_nano=outcome_cost.usd_nano,
+        images=images,
+    ).encode()
 
 
 def result_value(status: str, stored: tuple[ImageRecord, ...], cost_usd: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ POINTS = (
     "finish.after",
     "requeue.before",
     "requeue.after",
+    "answer.before",
+    "answer.after",
 )
 """Every declared place, in the order of a job's life."""
 

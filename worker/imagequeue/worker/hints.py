@@ -28,9 +28,9 @@ class Hints:
     `redis` must speak RESP2: there the hints come as messages on a channel, on the connection that asked for them.
     """
 
-    def __init__(self, redis: Redis, prefix: str, hint: Callable[[Sequence[bytes]], None]) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str], hint: Callable[[Sequence[bytes]], None]) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._prefixes = prefixes
         self._hint = hint
         self.working = False
 
@@ -63,7 +63,8 @@ class Hints:
         connection = cast("Connection", channel.connection)  # typed as None before it connects
         await connection.send_command("CLIENT", "ID")
         own = await connection.read_response()
-        await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", str(own), "BCAST", "PREFIX", self._prefix)
+        named = [word for prefix in self._prefixes for word in ("PREFIX", prefix)]
+        await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", str(own), "BCAST", *named)
         await connection.read_response()
 
 

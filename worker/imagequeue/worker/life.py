@@ -30,7 +30,7 @@ from imagequeue.config.catalog import Catalog, Model
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import JobRefused, LedgerUnavailable, Unavailable
 from imagequeue.config.job import Job
-from imagequeue.config.money import format_usd
+from imagequeue.config.money import NanoUsd, format_usd
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.api import (
     AlreadyDone,
@@ -38,6 +38,7 @@ from imagequeue.ledger.api import (
     Held,
     HoldResult,
     ImageRecord,
+    JobCost,
     JobFailure,
     Outcome,
     Overtaken,
@@ -61,6 +62,7 @@ from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
 from imagequeue.worker.request import build_request
 from imagequeue.worker.returns import Returns
+from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling, deciding_call
 from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_state
 
@@ -101,6 +103,7 @@ class Parts:
     overflow: Overflow
     gates: Gates
     is_cancelled: Callable[[str], bool]
+    answers: StoredAnswers
 
 
 class JobLife:
@@ -115,6 +118,9 @@ class JobLife:
             job = decode(claim.data)
         except JobRefused as problem:
             await self._parts.returns.fail_unread(claims, claim, str(problem))
+            return
+        if claim.kind == "cached":
+            await self._parts.answers.deliver(claims, claim, job)
             return
         if claim.kind != "run":
             await self._parts.returns.not_run(claims, claim, job)
@@ -292,8 +298,23 @@ class JobLife:
         value = book.result_value("succeeded", stored, format_usd(cost_nano))
         worked_seconds = (answer.ended_at - answer.sent_at).total_seconds()
         await parts.returns.finish(
-            work.claims, work.claim, work.job, work.model, work.pool, value, worked_seconds, book.usage_of(images)
+            work.claims,
+            work.claim,
+            work.job,
+            work.model,
+            work.pool,
+            value,
+            worked_seconds,
+            book.usage_of(images),
+            self._stored(work, stored, cost_nano),
         )
+
+    def _stored(self, work: Work, images: tuple[ImageRecord, ...], cost_nano: NanoUsd) -> str:
+        """What the cache may keep; nothing where no job uses it."""
+        if "off" in (work.job.cache, work.job.cache or self._parts.settings.cache):
+            return ""
+        cost = JobCost(usd_nano=cost_nano, model=work.model.name, org=work.pool.org.name, delivery="now")
+        return book.stored_result(work.claim, cost, images)
 
     async def _keep(self, picture: Picture) -> ImageRecord:
         stored = await until_done(

@@ -22,8 +22,10 @@ from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.provider_reports import fetch_bill
 from imagequeue.queue.announcing import Announcer
+from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
 from imagequeue.queue.connection import connect
+from imagequeue.queue.flights import Flight, flight_of
 from imagequeue.queue.intake import take_in
 from imagequeue.queue.scripts import Scripts
 from imagequeue.store.store import ImageStore, open_store
@@ -47,6 +49,7 @@ from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests
+from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.upkeep import Upkeep
@@ -196,7 +199,7 @@ async def _run(
         clock=SystemClock(),
         timeout_seconds=settings.webhook_timeout_seconds,
     )
-    hints = Hints(opened.hint_redis, f"{settings.keys.rq}:queue", _hinted(settings, engine, upkeep))
+    hints = Hints(opened.hint_redis, _hinting(settings), _hinted(settings, engine, upkeep))
     also = (hints.listen(), discovery.run(), outbox.run(), reconciler.run(), sweeper.run())
     await _live(settings, board, identity, engine, upkeep, scripts, also)
     if options.burst:
@@ -281,6 +284,16 @@ def _life(
             overflow=Overflow(catalog, board),
             gates=Gates(burst_seconds=settings.burst_seconds),
             is_cancelled=cancelled.__contains__,
+            answers=StoredAnswers(
+                scripts=scripts,
+                ledger=opened.ledger,
+                store=opened.store,
+                returns=returns,
+                announcer=Announcer(scripts, opened.ledger, settings, SystemClock()),
+                catalog=catalog,
+                health=health,
+                clock=SystemClock(),
+            ),
         )
     )
 
@@ -309,10 +322,19 @@ def _taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[
         admitted = admit(job, catalog, preference=(model,), served=lambda _: True, webhooks=settings.webhooks)
         return admitted.job, admitted.tokens
 
+    def part(job: Job) -> Flight | None:
+        return flight_of(job.model_copy(update={"cache": job.cache or settings.cache}), catalog, settings.cache_scope)
+
     async def take(queue: str) -> int:
-        return (await take_in(scripts, queue, check, ttl_seconds=settings.result_ttl_seconds)).adopted
+        ttl = settings.result_ttl_seconds
+        return (await take_in(scripts, queue, check, ttl_seconds=ttl, flight_of=part)).adopted
 
     return take
+
+
+def _hinting(settings: Settings) -> tuple[str, ...]:
+    """What the keys begin with whose changes mean work: queues, and jobs that a stored result answers."""
+    return f"{settings.keys.rq}:queue", f"{settings.keys.own}:answered"
 
 
 def _hinted(settings: Settings, engine: Engine, upkeep: Upkeep) -> Callable[[Sequence[bytes]], None]:

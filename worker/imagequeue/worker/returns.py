@@ -15,6 +15,7 @@ from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue import pools, tenants
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.claims import PARKED, Claim, Claims, Ending
+from imagequeue.queue.flights import flight_of
 from imagequeue.queue.reported import report_gone
 from imagequeue.queue.scripts import Argument, Scripts
 from imagequeue.worker import book
@@ -71,8 +72,9 @@ class Returns:
         value: Mapping[str, Any],
         worked_seconds: float,
         usage: Usage | None,
+        stored: str,
     ) -> None:
-        """The job succeeded; the token pace is corrected by what the answer really used."""
+        """The job succeeded; the token pace is corrected by what the answer really used, the cache keeps `stored`."""
         tokens_us = self._token_correction(job, model, pool, usage)
         await self._settle(
             claims,
@@ -84,6 +86,9 @@ class Returns:
                 worked_seconds=worked_seconds,
                 pool=pool.name if tokens_us else "",
                 tokens_us=tokens_us,
+                stored=stored,
+                stored_seconds=self._settings.cache_ttl_seconds,
+                source="made",
             ),
         )
 
@@ -111,7 +116,16 @@ class Returns:
         if outcome.status == "succeeded":
             cost = outcome.cost.usd_nano if outcome.cost else 0
             value = book.result_value("succeeded", outcome.images, format_usd(cost))
-            await self._settle(claims, claim, Ending(status="finished", ttl_seconds=ttl, value=value))
+            stored = book.stored_result(claim, outcome.cost, outcome.images) if outcome.cost else ""
+            ending = Ending(
+                status="finished",
+                ttl_seconds=ttl,
+                value=value,
+                stored="" if outcome.cached else stored,
+                stored_seconds=self._settings.cache_ttl_seconds,
+                source="cached" if outcome.cached else "made",
+            )
+            await self._settle(claims, claim, ending)
         elif outcome.status == "cancelled":
             await self._settle(claims, claim, Ending(status="canceled", ttl_seconds=ttl))
         else:
@@ -172,6 +186,10 @@ class Returns:
         tokens = tokens_of(job, self._catalog)
         queue = queue_name(model.name, claim.queue.rpartition(".")[2])
         fields: dict[str, Argument] = {"data": encode_data(job), "iq_tokens": tokens}
+        asked = job.model_copy(update={"cache": job.cache or self._settings.cache})
+        flight = flight_of(asked, self._catalog, self._settings.cache_scope)
+        if flight is not None:
+            fields["iq_form"] = flight.form
         await self._requeue(claims, claim, queue=queue, fields=fields)
 
     # -- returns ------------------------------------------------------------------------------------------------------

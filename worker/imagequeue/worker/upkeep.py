@@ -10,7 +10,7 @@ import structlog
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError, QueueUnavailable
 from imagequeue.queue import tenants
-from imagequeue.queue.claims import promote, reap
+from imagequeue.queue.claims import promote, reap, tend
 from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.worker.board import Board
 from imagequeue.worker.health import Health
@@ -79,6 +79,7 @@ class Upkeep:
         if returned:
             log.warning("took over the jobs of a dead worker", jobs=returned)
         next_due_us = await promote(self._scripts, self._board.queues)
+        await tend(self._scripts)
         if returned or next_due_us == 0:
             self._wake()
 

@@ -44,6 +44,9 @@ def create(
     monthly_budget_usd: Annotated[
         str | None, typer.Option(help="Most that the jobs accepted in a UTC month may cost.")
     ] = None,
+    cache: Annotated[
+        str | None, typer.Option(help="What a job's cache is when it does not say: off, use or refresh.")
+    ] = None,
     as_json: Json = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
     """Make a key and print its token, this once and never again."""
@@ -61,6 +64,7 @@ def create(
         expires_at=None if expires is None else _moment(expires, now),
         requests_per_minute=per_minute,
         monthly_budget_nano_usd=None if monthly_budget_usd is None else _budget(monthly_budget_usd),
+        cache=cache,
     )
     key_file = _file()
     key_file.add(record)
@@ -79,7 +83,7 @@ def list_keys(as_json: Json = False) -> None:  # noqa: FBT002 - typer makes an o
     if as_json:
         print_json({"keys": rows})
         return
-    columns = ("id", "name", "state", "scopes", "tenant", "expires", "a minute", "a month")
+    columns = ("id", "name", "state", "scopes", "tenant", "expires", "a minute", "a month", "cache")
     print_table(columns, ([_cell(row, column) for column in columns] for row in rows), right=("a minute", "a month"))
 
 
@@ -156,6 +160,7 @@ def _shown(record: "KeyRecord", now: datetime) -> dict[str, object]:
         "revoked_at": None if record.revoked_at is None else iso(record.revoked_at),
         "requests_per_minute": record.requests_per_minute,
         "monthly_budget_usd": None if budget is None else format_usd(budget),
+        "cache": record.cache,
     }
 
 
@@ -164,4 +169,8 @@ def _cell(row: dict[str, object], column: str) -> str:
     value = row[names.get(column, column)]
     if isinstance(value, list):
         return ", ".join(value)
-    return {"tenant": "any", "expires": "never"}.get(column, "no limit") if value is None else str(value)
+    return (
+        {"tenant": "any", "expires": "never", "cache": "as set"}.get(column, "no limit")
+        if value is None
+        else str(value)
+    )

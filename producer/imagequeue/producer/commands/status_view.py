@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from imagequeue.producer.commands.words import duration, figure, moment
-from imagequeue.queue.status import PoolStatus, QueueStatus, Status, WorkerStatus
+from imagequeue.queue.status import CacheStatus, PoolStatus, QueueStatus, Status, WorkerStatus
 
 Cell = str | Text
 
@@ -23,10 +23,11 @@ class Section:
 def headline(status: Status) -> str:
     """Return the totals on one line."""
     totals = status.totals
+    joined = f"   joined {totals.joined:,}" if totals.joined else ""
     off = "   ALL QUEUES SUSPENDED (rq resume ends it)" if status.suspended else ""
     return (
         f"{moment(status.at)}   queued {totals.queued:,}   running {totals.running:,}   "
-        f"waiting {totals.waiting:,}   parked {totals.parked:,}   failed {totals.failed:,}{off}"
+        f"waiting {totals.waiting:,}   parked {totals.parked:,}   failed {totals.failed:,}{joined}{off}"
     )
 
 
@@ -41,9 +42,14 @@ def sections(status: Status) -> list[Section]:
             rows=[_queue(queue) for queue in status.queues],
         ),
         Section(
-            columns=("POOL", "CEILING/MIN", "PACE/MIN", "USED", "STARTED", "REFUSED", "STATE"),
-            right=("CEILING/MIN", "PACE/MIN", "USED", "STARTED", "REFUSED"),
+            columns=("POOL", "CEILING/MIN", "PACE/MIN", "WITH CACHE/MIN", "USED", "STARTED", "REFUSED", "STATE"),
+            right=("CEILING/MIN", "PACE/MIN", "WITH CACHE/MIN", "USED", "STARTED", "REFUSED"),
             rows=[_pool(pool) for pool in pools],
+        ),
+        Section(
+            columns=("IMAGES, LAST 24 H", "MADE", "STORED BEFORE", "JOINED", "HIT RATE"),
+            right=("MADE", "STORED BEFORE", "JOINED", "HIT RATE"),
+            rows=[_cache(status.cache)] if status.cache.stored or status.cache.joined else [],
         ),
         Section(
             columns=("WORKER", "STATE", "IN FLIGHT", "NOTE"),
@@ -88,6 +94,11 @@ def _queue(queue: QueueStatus) -> tuple[Cell, ...]:
     )
 
 
+def _cache(cache: CacheStatus) -> tuple[Cell, ...]:
+    rate = "-" if cache.hit_rate is None else f"{cache.hit_rate:.1%}"
+    return "", figure(cache.made), figure(cache.stored), figure(cache.joined), rate
+
+
 def _count(amount: int, style: str) -> Cell:
     return Text(f"{amount:,}", style=style if amount else "bright_black")
 
@@ -101,6 +112,7 @@ def _pool(pool: PoolStatus) -> tuple[Cell, ...]:
         pool.name,
         ceiling,
         figure(pool.pace_images_per_minute),
+        figure(pool.effective_images_per_minute),
         used,
         figure(pool.images_started),
         _count(pool.calls_refused, "yellow"),

@@ -96,7 +96,7 @@ async def run(
 
 
 def _entries(queue: OpenQueue, count: int) -> list[Entry]:
-    admission = Admission(queue.settings, queue.catalog, SystemClock().now().date())
+    admission = Admission(queue.settings, queue.catalog, lambda: SystemClock().now().date())
     return [admission.entry(job) for job in demo_jobs(count)]
 
 

@@ -19,7 +19,7 @@ from imagequeue.producer.door.submitting import entries_of, entry_of, submit
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.acts import Acted
 from imagequeue.queue.record import check_id, read_records
-from imagequeue.queue.views import JobView, status_of
+from imagequeue.queue.views import JobView, Status, status_of
 
 JOBS_PER_REQUEST_MAX: Final = 1_000
 KEPT_IMAGES_MAX: Final = 10
@@ -75,7 +75,8 @@ async def _answers(asked: Asked, handles: Sequence[JobHandle]) -> list[dict[str,
     """What became of each job; one that was there before may have gone on since."""
     before = [handle.id for handle in handles if not handle.created]
     records = await read_records(asked.door.scripts, before) if before else {}
-    statuses = {job_id: status_of(record) for job_id, record in records.items()}
+    statuses: dict[str, Status] = {handle.id: "succeeded" for handle in handles if handle.cached}
+    statuses |= {job_id: status_of(record) for job_id, record in records.items()}
     return [
         {"id": handle.id, "status": statuses.get(handle.id, "queued"), "created": handle.created} for handle in handles
     ]

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from imagequeue.config.job import Name
+from imagequeue.config.job import CacheUse, Name
 
 PREFIX: Final = "iq"
 ID_BYTES: Final = 6
@@ -31,7 +31,8 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"
 class KeyRecord(BaseModel):
     """One key as it is kept. `tenant` None: it may act for any tenant; a limit that is None does not exist.
 
-    `sha256` is of the whole token. `monthly_budget_nano_usd` bounds what jobs accepted in a UTC month may cost at most.
+    `cache` is what a job's `cache` is when it does not say; None: as the settings say. `sha256` is of the whole token.
+    `monthly_budget_nano_usd` bounds what jobs accepted in a UTC month may cost at most.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +47,7 @@ class KeyRecord(BaseModel):
     revoked_at: AwareDatetime | None = None
     requests_per_minute: Annotated[int, Field(ge=1, le=REQUESTS_PER_MINUTE_MAX)] | None = None
     monthly_budget_nano_usd: Annotated[int, Field(ge=0)] | None = None
+    cache: CacheUse | None = None
 
     def state(self, now: datetime) -> Literal["active", "expired", "revoked"]:
         """Return whether it opens the door at a moment."""

@@ -16,7 +16,6 @@ from imagequeue.config.catalog import load_catalog
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import ConfigError
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.ledger import Ledger
 from imagequeue.producer.client import AsyncImageQueue
 from imagequeue.producer.door.access import Access, check_may_open, is_loopback
 from imagequeue.producer.door.announcements import Announcements
@@ -98,7 +97,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
     clock = SystemClock()
     catalog = load_catalog(settings.catalog)
     async with AsyncImageQueue(settings) as queue:
-        ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+        ledger = await queue.ledger()
         store = open_store(settings.store_url)
         announcements = Announcements(queue.scripts)
         listening = asyncio.create_task(announcements.run())
@@ -130,7 +129,6 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
             with suppress(asyncio.CancelledError):
                 await listening
             await store.aclose()
-            await ledger.aclose()
 
 
 def _context(door: Door) -> MountContext:

@@ -20,11 +20,11 @@ from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import forbidden
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
-from imagequeue.queue.status import PoolStatus, QueueStatus, Status
+from imagequeue.queue.status import CacheStatus, PoolStatus, QueueStatus, Status
 
 QUEUES_MAX: Final = 500
 TENANTS_MAX: Final = 1_000
-STATES: Final = ("queued", "running", "waiting", "parked", "failed")
+STATES: Final = ("queued", "running", "waiting", "parked", "joined", "failed")
 
 
 def metric_routes() -> list[Route]:
@@ -64,6 +64,7 @@ class _Figures:
         yield _gauge("imagequeue_in_flight", "Jobs that workers hold now.", [((), in_flight)])
         yield _gauge("imagequeue_suspended", "1 while all queues are suspended.", [((), int(self.status.suspended))])
         yield _gauge("imagequeue_held_tenants", "Tenants held back.", [((), len(self.status.held_tenants))])
+        yield from _cache(self.status.cache)
         yield from _money(self.summary)
         if self.tenants is not None:
             yield _tenants(self.tenants)
@@ -108,12 +109,21 @@ def _pools(pools: Sequence[PoolStatus]) -> Iterator[Metric]:
     yield _gauge(pace, "Images a minute that are let through now.", rows("pace_images_per_minute"), label)
     yield _gauge("imagequeue_pool_factor", "Learned share of the pace, 1 unless refused.", rows("factor"), label)
     yield _gauge("imagequeue_pool_used_share", "Share of the ceiling used lately.", rows("used_share"), label)
+    effective = "imagequeue_pool_effective_images_per_minute"
+    yield _gauge(effective, "The ceiling, with what the cache answers.", rows("effective_images_per_minute"), label)
     paused = [((pool.name,), float(pool.paused_until is not None)) for pool in pools]
     yield _gauge("imagequeue_pool_paused", "1 while the provider asked to wait.", paused, label)
     suspended = [((pool.name,), float(bool(pool.suspended))) for pool in pools]
     yield _gauge("imagequeue_pool_suspended", "1 while the pool is suspended.", suspended, label)
     yield _counter("imagequeue_pool_images_started", "Images asked for.", rows("images_started"), label)
     yield _counter("imagequeue_pool_calls_refused", "Calls refused for their rate.", rows("calls_refused"), label)
+
+
+def _cache(cache: CacheStatus) -> Iterator[Metric]:
+    sources: list[Row] = [((name,), float(getattr(cache, name))) for name in ("made", "stored", "joined")]
+    yield _gauge("imagequeue_cache_images", "Images of the last day by where they came from.", sources, ("source",))
+    rate: list[Row] = [] if cache.hit_rate is None else [((), cache.hit_rate)]
+    yield _gauge("imagequeue_cache_hit_ratio", "Share of the last day's images that needed no call.", rate)
 
 
 def _money(summary: Summary) -> Iterator[Metric]:

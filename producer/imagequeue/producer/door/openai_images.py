@@ -26,6 +26,7 @@ from imagequeue.producer.door.showing import image_url
 from imagequeue.producer.door.submitting import entry_of_job, submit
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.entries import Entry
+from imagequeue.queue.hits import has_stored
 from imagequeue.queue.views import Image, JobView
 
 PATIENCE_SECONDS: Final = 60.0
@@ -97,7 +98,13 @@ def _entry(asked: Asked, wanted: Wanted) -> Entry:
 
 
 async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> None:
-    """Problem 429 before anything is queued, when the line is longer than the client's patience."""
+    """Problem 429 before anything is queued, when the line is longer than the client's patience.
+
+    What a stored result answers stands in no line.
+    """
+    flight = entry.flight
+    if flight is not None and flight.mode == "use" and await has_stored(asked.door.scripts, flight.form):
+        return
     status = await asked.door.status.read()
     expected = wait_seconds(entry, status, asked.door.settings.pace_fraction)
     if expected <= patience_seconds:

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from imagequeue.config.catalog import Catalog
 from imagequeue.config.errors import JobRefused
-from imagequeue.config.job import PRIORITIES, Job, parse_job
+from imagequeue.config.job import PRIORITIES, CacheUse, Job, parse_job
 from imagequeue.config.nearest import did_you_mean
 from imagequeue.producer.door.queries import seconds_of
 
@@ -24,6 +24,7 @@ TENANT_HEADER: Final = "x-imagequeue-tenant"
 PATIENCE_HEADER: Final = "x-imagequeue-patience"
 TAG_PREFIX: Final = "x-imagequeue-tag-"
 KEY_HEADER: Final = "idempotency-key"
+CACHE_HEADER: Final = "x-imagequeue-cache"
 PRIORITY: Final = "high"
 """Somebody waits for the answer."""
 
@@ -98,7 +99,15 @@ def _from_headers(headers: Headers, tenant: str | None) -> dict[str, object]:
     who = headers.get(TENANT_HEADER, tenant)
     if who is not None:
         found["tenant"] = who
+    if CACHE_HEADER in headers:
+        found["cache"] = _cache(headers[CACHE_HEADER])
     if KEY_HEADER in headers:
         found["idempotency_key"] = headers[KEY_HEADER]
     tags = {name.removeprefix(TAG_PREFIX): value for name, value in headers.items() if name.startswith(TAG_PREFIX)}
     return {**found, "tags": tags} if tags else found
+
+
+def _cache(value: str) -> str:
+    if value not in get_args(CacheUse):
+        raise JobRefused("X-ImageQueue-Cache", f"accepted: {', '.join(get_args(CacheUse))}")
+    return value

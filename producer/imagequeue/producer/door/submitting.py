@@ -24,8 +24,13 @@ def entry_of(door: Door, caller: Caller, value: object) -> Entry:
 
 
 def entry_of_job(door: Door, caller: Caller, job: Job) -> Entry:
-    """Return the checked entry of a job; Problem 403 when it is another tenant's."""
+    """Return the checked entry of a job; Problem 403 when it is another tenant's.
+
+    A key may have a default of its own for whether the cache is used.
+    """
     caller.check_owns(job.tenant)
+    if job.cache is None and caller.key is not None and caller.key.cache is not None:
+        job = job.model_copy(update={"cache": caller.key.cache})
     return door.queue.entry(job)
 
 
@@ -43,8 +48,8 @@ def entries_of(door: Door, caller: Caller, values: Sequence[object]) -> list[Ent
 async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[JobHandle]:
     """Queue entries within the key's budget and return their handles in order.
 
-    What was taken from the budget for jobs that were there before is given back; for jobs of which nobody knows
-    whether they were queued, it is not.
+    What was taken from the budget for jobs that were there before, or that stored results answered, is given back; for
+    jobs of which nobody knows whether they were queued, it is not.
     """
     taken = await door.budgets.take(caller, [entry.job for entry in entries])
     try:
@@ -53,8 +58,8 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
         if len(entries) == 1:  # of more, some are queued
             await door.budgets.give_back(caller, taken)
         raise
-    known = [entry.job for entry, handle in zip(entries, handles, strict=True) if not handle.created]
-    await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in known))
+    free = [entry.job for entry, handle in zip(entries, handles, strict=True) if handle.cached or not handle.created]
+    await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in free))
     return handles
 
 

@@ -44,7 +44,7 @@ end
 
 local function follow(q, id, age, form, leader, now)
   local key = job_key(id)
-  redis.call('ZADD', joined_key(form), string.format('%.6f', rank_of(q) * 1e11 + age / 1000000), id)
+  redis.call('ZADD', joined_key(form), string.format('%.6f', rank_of(q) * 1e10 + age / 1000000), id)
   redis.call('ZADD', FLIGHTS, 'NX', whole(now), form)
   local deadline = counted(key, 'iq_deadline')
   if deadline then redis.call('ZADD', ANSWERED, whole(deadline), id) end

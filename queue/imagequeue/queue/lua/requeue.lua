@@ -14,7 +14,11 @@ if not q then return 0 end
 local key = job_key(id)
 if ARGV[8] == '1' then count_up(key, 'iq_tries') end
 redis.call('HSET', key, 'worker_name', '')
-for index = 11, #ARGV, 2 do redis.call('HSET', key, ARGV[index], ARGV[index + 1]) end
+for index = 11, #ARGV, 2 do
+  local form = ARGV[index] == 'iq_form' and hget(key, 'iq_form')
+  if form then release(form, id, now) end -- it asks for something else from now on
+  redis.call('HSET', key, ARGV[index], ARGV[index + 1])
+end
 if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
   redis.call('SREM', OWN .. ':cancelling', id)
   finish(q, id, 'canceled', tonumber(ARGV[10]), now)
