@@ -74,6 +74,12 @@ def test_a_key_that_was_used_before_with_another_body_stops_the_whole_file(image
         (["jobs", "retry", "x", "--priority", "urgent"], "priority: accepted: high, default, low"),
         (["suspend", "nope"], "pool: 'nope' is unknown; known: main|dall-e-3"),
         (["resume"], "one POOL or --all is needed"),
+        (["suspend", "main|dall-e-3", "--tenant", "shop"], "one POOL or --all is needed"),
+        (["suspend", "--org", "nobody"], "pool: 'nobody|*' is unknown; known: main|dall-e-3"),
+        (["suspend", "--queue", "dall-e-3.urgent"], "queue: 'dall-e-3.urgent' is unknown; accepted: MODEL.PRIORITY"),
+        (["suspend", "--tenant", "a b"], "tenant: 1 to 64 letters"),
+        (["suspend", "--tenant", "shop", "--minutes", "5"], "--minutes is for pools only"),
+        (["jobs", "priority", "x", "urgent"], "priority: accepted: high, default, low"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(imagequeue: Command, arguments: list[str], said: str) -> None:
@@ -130,6 +136,55 @@ def test_a_pool_is_suspended_and_resumed(imagequeue: Command) -> None:
     assert "weekend" in text
     assert imagequeue("resume", "--all")[0] == 0
     assert "weekend" not in imagequeue("status")[1]
+
+
+@pytest.mark.parametrize(
+    ("which", "detail"),
+    [
+        (("--org", "main", "--model", "dall-e-3"), "main|dall-e-3 is suspended: audit"),
+        (("--tenant", "default"), "tenant default is suspended: audit"),
+        (("--queue", "dall-e-3.default"), "queue dall-e-3.default is suspended: audit"),
+        (("--all",), "all queues are suspended: audit"),
+    ],
+)
+def test_every_switch_says_why_in_the_job_and_in_the_status_and_may_be_thrown_twice(
+    imagequeue: Command, which: tuple[str, ...], detail: str
+) -> None:
+    job_id = imagequeue("enqueue", "--prompt", "x", "--model", "dall-e-3")[1].strip()
+    changed = []
+    for _ in range(2):
+        code, out, _ = imagequeue("suspend", *which, "--reason", "audit", "--json")
+        assert code == 0
+        changed.append(json.loads(out)["suspended"][0]["changed"])
+    assert changed == [True, False]
+    waiting = json.loads(imagequeue("jobs", "show", "--json", job_id)[1])["waiting"]
+    assert (waiting["reason"], waiting["until"], waiting["detail"]) == ("paused", None, detail)
+    assert "audit" in imagequeue("status")[1]
+    changed = [json.loads(imagequeue("resume", *which, "--json")[1])["resumed"][0]["changed"] for _ in range(2)]
+    assert changed == [True, False]
+    assert "audit" not in imagequeue("status")[1]
+    assert "suspended" not in json.loads(imagequeue("jobs", "show", "--json", job_id)[1])["waiting"]["detail"]
+
+
+def test_resuming_all_ends_every_suspension_of_a_person(imagequeue: Command) -> None:
+    imagequeue("enqueue", "--prompt", "x", "--model", "dall-e-3")
+    for which in (("main|dall-e-3",), ("--tenant", "default"), ("--queue", "dall-e-3.low"), ("--all",)):
+        assert imagequeue("suspend", *which, "--reason", "audit")[0] == 0
+    assert imagequeue("resume", "--all")[0] == 0
+    status = json.loads(imagequeue("status", "--json")[1])
+    assert (status["suspended"], status["held_tenants"]) == (False, [])
+    assert not any(pool["suspended"] for pool in status["pools"])
+    assert not any(queue["suspended"] for queue in status["queues"])
+
+
+def test_a_queued_job_moves_to_another_priority(imagequeue: Command) -> None:
+    job_id = imagequeue("enqueue", "--prompt", "x", "--model", "dall-e-3")[1].strip()
+    assert imagequeue("jobs", "priority", job_id, "high")[:2] == (0, f"{job_id}  moved to priority high\n")
+    assert json.loads(imagequeue("jobs", "show", "--json", job_id)[1])["job"]["priority"] == "high"
+    assert imagequeue("jobs", "priority", job_id, "high")[:2] == (0, f"{job_id}  has priority high already\n")
+    imagequeue("jobs", "cancel", job_id)
+    code, _, err = imagequeue("jobs", "priority", job_id, "low")
+    assert (code, "is cancelled; only one that has not started" in err) == (1, True)
 
 
 def test_waiting_ends_with_the_jobs_and_their_result_is_the_exit_code(imagequeue: Command) -> None:

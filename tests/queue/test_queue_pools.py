@@ -1,10 +1,11 @@
 """Pools that must not be used now: paused, probed, suspended, slowed down, resumed; a suspended queue; switching."""
 
 import pytest
-from queue_world import World, plan, pool
+from queue_world import Worker, World, plan, pool
 
 from imagequeue.queue import pools
 from imagequeue.queue.pools import PoolState
+from imagequeue.queue.reported import read_reported
 
 NAME = "main|dall-e-3"
 
@@ -145,3 +146,49 @@ def test_a_refused_job_switches_to_a_pool_that_has_room_now(world: World) -> Non
     world.do(pools.suspend(world.scripts, "free|gpt-image", reason="invalid_api_key"))
     assert not world.do(worker.claims.switch(second, free, images=1, tokens=0))
     world.check()
+
+
+def strike(world: World, worker: Worker) -> None:
+    """Let the pool start three jobs after its pause, and the provider refuse one of them."""
+    worker.claim(1)
+    world.raw.hset(f"{world.keys.own}:pool:{NAME}", "probe_until", 1)
+    worker.claim(2)
+    refuse(world, 1)
+
+
+def test_refusals_at_pace_that_go_on_teach_a_lower_ceiling(world: World) -> None:
+    """The first is noise, the second lowers the pace for seconds, each further one the ceiling for many minutes."""
+    world.fill(100)
+    worker = world.worker()
+    shares = []
+    for _ in range(5):
+        strike(world, worker)
+        lowered = world.do(read_reported(world.scripts)).lowered
+        shares.append(lowered[NAME].share if lowered else 1.0)
+    assert shares[:2] == [1.0, 1.0]
+    assert shares[2:] == pytest.approx([0.8, 0.64, 0.51], abs=0.02)
+    assert "rate_limit_exceeded" in lowered[NAME].reason
+
+
+def test_a_learned_ceiling_has_a_floor_and_resuming_forgets_it(world: World) -> None:
+    world.fill(200)
+    worker = world.worker()
+    for _ in range(30):
+        strike(world, worker)
+    assert world.do(read_reported(world.scripts)).lowered[NAME].share == 0.01
+    world.do(pools.resume(world.scripts, NAME))
+    assert world.do(read_reported(world.scripts)).lowered == {}
+    strike(world, worker)
+    assert state(world).factor == 1
+
+
+def test_a_storm_teaches_nothing(world: World) -> None:
+    """Only probes are refused while it lasts."""
+    world.fill(50)
+    worker = world.worker()
+    worker.claim(20)
+    for _ in range(20):
+        refuse(world, 1)
+        worker.claim(5)
+    assert state(world).factor == 1
+    assert world.do(read_reported(world.scripts)).lowered == {}

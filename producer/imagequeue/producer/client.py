@@ -26,10 +26,11 @@ from imagequeue.queue.record import check_id
 from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # see open_queue
-    from imagequeue.ledger.ledger import Ledger
     from pathlib import Path
 
     from imagequeue.producer.inputs import Inputs
+
+    from imagequeue.ledger.ledger import Ledger
     from imagequeue.queue.acts import Acted
     from imagequeue.queue.reading import ViewPage
     from imagequeue.queue.status import Status
@@ -200,6 +201,10 @@ class AsyncImageQueue:
     async def retry(self, job: JobId, *, priority: Priority | None = None) -> "Acted":
         """Queue a failed, cancelled, expired or waiting job again."""
         return await (await self._queue.acts()).retry(_id(job), priority=priority)
+
+    async def prioritize(self, job: JobId, priority: Priority) -> "Acted":
+        """Let a job that has not started go on at another priority."""
+        return await (await self._queue.acts()).prioritize(_id(job), priority)
 
     async def keep(self, job: JobId, images: Sequence[str] | None = None) -> "Acted":
         """Note which images of a job are used, by SHA-256; None for all."""

@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.clock import SystemClock
-from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.settings import Settings
 from imagequeue.queue.connection import connect

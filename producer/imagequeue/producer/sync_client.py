@@ -84,6 +84,10 @@ class ImageQueue:
         """Queue a failed, cancelled, expired or waiting job again."""
         return self._run(self._queue.retry(job, priority=priority))
 
+    def prioritize(self, job: JobId, priority: Priority) -> Acted:
+        """Let a job that has not started go on at another priority."""
+        return self._run(self._queue.prioritize(job, priority))
+
     def keep(self, job: JobId, images: Sequence[str] | None = None) -> Acted:
         """Note which images of a job are used."""
         return self._run(self._queue.keep(job, images))

@@ -24,6 +24,7 @@ STATUS_AFTER_CANCEL: Final[Mapping[str, Status]] = {
     "stopped": "cancelled",
 }
 RETRIED: Final = frozenset({"failed", "canceled", "stopped", "scheduled", "deferred"})
+MOVED: Final = frozenset({"queued", "scheduled", "deferred"})
 ENDED_BADLY: Final = frozenset({"failed", "canceled", "stopped"})
 
 
@@ -86,6 +87,17 @@ class Acts:
         raise NotPossible(
             f"job {job_id} is {status_of(record)}; only failed, cancelled, expired or waiting ones go again"
         )
+
+    async def prioritize(self, job_id: str, priority: Priority) -> Acted:
+        """Let a job that has not started go on at another priority; NotPossible once it has."""
+        record = await self._record(job_id)
+        if record.priority == priority and record.status in MOVED:
+            return Acted(id=job_id, status=status_of(record), changed=False, note=f"has priority {priority} already")
+        before = (await self._scripts.run("prioritize", [job_id, priority])).decode()
+        if before in MOVED:
+            status: Status = "queued" if before == "queued" else "waiting"
+            return Acted(id=job_id, status=status, changed=True, note=f"moved to priority {priority}")
+        raise NotPossible(f"job {job_id} is {status_of(record)}; only one that has not started changes its priority")
 
     async def keep(self, job_id: str, sha256s: Sequence[str] | None = None) -> Acted:
         """Note which images of a job are used, None for all; NotFound when it has no images, or not these."""

@@ -1,7 +1,7 @@
 """Which pools there are: each organization's limit groups, the models they serve, the ceiling these share. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from imagequeue.config.catalog import Catalog, Limits, limits_of
@@ -12,13 +12,28 @@ MINUTE_US: Final = 60_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """What lowers a pool's ceilings: limits that answers name, and a share learned from refusals."""
+
+    images_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    said_by: str = ""
+    share: float = 1.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pool:
-    """One organization's limit group: the models it serves and their shared ceiling."""
+    """One organization's limit group: the models it serves and their shared ceiling.
+
+    `limits` are the ceilings to work with. `lowered` says why they are below the known ones; empty when they are not.
+    """
 
     name: str
     org: Org
     models: tuple[str, ...]
     limits: Limits
+    lowered: str = ""
 
 
 def pools_of(
@@ -26,17 +41,47 @@ def pools_of(
     orgs: Sequence[Org],
     gone: Collection[tuple[str, str]] = (),
     reported: Mapping[str, Limits] | None = None,
+    lowered: Mapping[str, Lowered] | None = None,
 ) -> tuple[Pool, ...]:
     """Return the pools of the organizations, without what they said they do not serve: `gone` holds (org, model).
 
-    A pool's ceilings are the configured ones, else those `reported` by the provider (by pool name), else the tier's.
+    A pool's ceilings are the configured ones, else those `reported` by the provider (by pool name), else the tier's;
+    what `lowered` them holds on top of all, and never raises one.
     """
-    return tuple(pool for org in orgs for pool in _org_pools(catalog, org, gone, reported or {}))
+    pools = (pool for org in orgs for pool in _org_pools(catalog, org, gone, reported or {}))
+    below = lowered or {}
+    return tuple(_lower(pool, below[pool.name]) if pool.name in below else pool for pool in pools)
 
 
 def unit_us(per_minute: float | None, fraction: float) -> float:
     """Return the microseconds that one unit takes at a fraction of a ceiling; 0 where there is none."""
     return 0.0 if per_minute is None else MINUTE_US / (per_minute * fraction)
+
+
+def _lower(pool: Pool, by: Lowered) -> Pool:
+    known = pool.limits
+    images = _times(_least((known.images_per_minute, by.images_per_minute)), by.share)
+    tokens = _times(_least((known.tokens_per_minute, by.tokens_per_minute)), by.share)
+    if (images, tokens) == (known.images_per_minute, known.tokens_per_minute):
+        return pool
+    why = "; ".join(_why(known, by))
+    limits = Limits(images_per_minute=images, tokens_per_minute=tokens, source=f"{known.source}; lowered: {why}")
+    return replace(pool, limits=limits, lowered=why)
+
+
+def _why(known: Limits, by: Lowered) -> Iterable[str]:
+    for unit, above, below in (
+        ("images", known.images_per_minute, by.images_per_minute),
+        ("tokens", known.tokens_per_minute, by.tokens_per_minute),
+    ):
+        if below is not None and (above is None or below < above):
+            yield f"{by.said_by} {below:,.10g} {unit} a minute" + ("" if above is None else f", not {above:,.10g}")
+    if by.share < 1:
+        yield f"to {by.share:.0%} after refusals at pace ({by.reason}), comes back slowly"
+
+
+def _times(rate: float | None, share: float) -> float | None:
+    return None if rate is None else rate * share
 
 
 def _org_pools(

@@ -12,7 +12,10 @@ REASON_CHARACTERS_MAX = 500
 
 @dataclass(frozen=True, kw_only=True)
 class PoolState:
-    """One pool as stored. Times are the server's Unix microseconds, 0 for never; `factor`: learned share of pace."""
+    """One pool as stored. Times are the server's Unix microseconds, 0 for never.
+
+    `factor` is the share of the pace that is used at present, `slowed` why it was lowered if not by refusals.
+    """
 
     name: str
     paused_until_us: int = 0
@@ -20,6 +23,7 @@ class PoolState:
     suspended: str = ""
     suspended_until_us: int = 0
     factor: float = 1.0
+    slowed: str = ""
     starts: int = 0
     refused: int = 0
     image_tat_us: int = 0
@@ -36,13 +40,18 @@ async def refuse(scripts: Scripts, pool: str, *, wait_us: int, reason: str) -> N
     await scripts.run("pool", [pool, "refused", wait_us, reason[:REASON_CHARACTERS_MAX]])
 
 
+async def press(scripts: Scripts, pool: str, *, reason: str) -> None:
+    """An answer said that nearly nothing is left of the limit: the pace is lowered a little, for a while."""
+    await scripts.run("pool", [pool, "pressed", reason[:REASON_CHARACTERS_MAX]])
+
+
 async def suspend(scripts: Scripts, pool: str, *, reason: str, for_us: int = 0) -> None:
     """Nothing starts in this pool until it is resumed, or for `for_us` microseconds when that is given."""
     await scripts.run("pool", [pool, "suspend", reason[:REASON_CHARACTERS_MAX], for_us])
 
 
 async def resume(scripts: Scripts, pool: str) -> None:
-    """End the pool's suspension, pause and lowered pace."""
+    """End the pool's suspension, pause and lowered pace, also what refusals taught."""
     await scripts.run("pool", [pool, "resume"])
 
 
@@ -83,6 +92,7 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         suspended=_suspended(row, whole(b"suspended_until"), now_us),
         suspended_until_us=whole(b"suspended_until"),
         factor=factor,
+        slowed=row.get(b"pressed_reason", b"").decode() if whole(b"pressed_at") > whole(b"refused_at") else "",
         starts=whole(b"starts"),
         refused=whole(b"refused"),
         image_tat_us=whole(b"image_tat"),

@@ -1,20 +1,32 @@
-"""What providers said of organizations: the limits they report, and the models they do not serve."""
+"""What providers said of organizations: limits they report, models they do not serve, and what their answers taught.
+
+Two things lower a pool's ceilings below the known ones, and never raise them: the limit that the headers of answers
+name, and a share learned from refusals at pace (pool.lua), which comes back by a tenth of itself each minute.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from imagequeue.config.catalog import Limits
+from imagequeue.queue.ceilings import Lowered
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
+
+RECOVERY_PER_MINUTE: Final = 0.1
+"""Of a learned share: it is tried that much higher each minute."""
+SHARE_STEPS: Final = 100
+"""A share is used in whole hundredths, so that the pace does not change at every look."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """What providers said. `limits` goes by pool name; `gone` holds (organization, model)."""
+    """What providers said. `limits` and `lowered` go by pool name; `gone` holds (organization, model)."""
 
     limits: Mapping[str, Limits]
     gone: frozenset[tuple[str, str]]
+    lowered: Mapping[str, Lowered]
 
 
 async def read_reported(scripts: Scripts) -> Reported:
@@ -22,10 +34,14 @@ async def read_reported(scripts: Scripts) -> Reported:
     pipe = scripts.redis.pipeline(transaction=False)
     pipe.hgetall(_limits_key(scripts))
     pipe.hkeys(_gone_key(scripts))
-    limits, gone = await pipe.execute()
+    pipe.hgetall(_said_key(scripts))
+    pipe.hgetall(_learned_key(scripts))
+    pipe.time()
+    limits, gone, said, learned, (seconds, _) = await pipe.execute()
     return Reported(
         limits={text(name): _limits(value) for name, value in limits.items()},
         gone=frozenset(_pair(text(field)) for field in gone),
+        lowered=_lowered(said, learned, int(seconds)),
     )
 
 
@@ -39,6 +55,24 @@ async def report_limits(scripts: Scripts, pool: str, limits: Limits) -> None:
     await scripts.redis.hset(_limits_key(scripts), pool, json.dumps(value))
 
 
+async def report_said(scripts: Scripts, pool: str, model: str, limits: Limits | None) -> None:
+    """Note which ceilings the headers of a model's answers name; None: they name none any more."""
+    field = f"{pool}|{model}"
+    if limits is None:
+        await scripts.redis.hdel(_said_key(scripts), field)
+        return
+    value = {"images_per_minute": limits.images_per_minute, "tokens_per_minute": limits.tokens_per_minute}
+    await scripts.redis.hset(_said_key(scripts), field, json.dumps({**value, "source": limits.source}))
+
+
+async def forget_said(scripts: Scripts, pool: str) -> None:
+    """Forget what headers named; the next answers name it again."""
+    fields = [text(name) for name in await scripts.redis.hkeys(_said_key(scripts))]
+    mine = [name for name in fields if name.rpartition("|")[0] == pool]
+    if mine:
+        await scripts.redis.hdel(_said_key(scripts), *mine)
+
+
 async def report_gone(scripts: Scripts, org: str, model: str, *, reason: str, at: str) -> None:
     """Note that an organization does not serve a model, in its provider's own words."""
     await scripts.redis.hset(_gone_key(scripts), f"{org}|{model}", json.dumps({"reason": reason, "at": at}))
@@ -50,6 +84,42 @@ def _limits_key(scripts: Scripts) -> str:
 
 def _gone_key(scripts: Scripts) -> str:
     return f"{scripts.keys.own}:unserved"
+
+
+def _said_key(scripts: Scripts) -> str:
+    return f"{scripts.keys.own}:said"
+
+
+def _learned_key(scripts: Scripts) -> str:
+    return f"{scripts.keys.own}:learned"
+
+
+def _lowered(said: Mapping[bytes, bytes], learned: Mapping[bytes, bytes], now_seconds: int) -> dict[str, Lowered]:
+    """What lowers each pool: the lowest limit said of any of its models, and its learned share now."""
+    found: dict[str, list[Limits]] = {}
+    for field, value in said.items():
+        found.setdefault(text(field).rpartition("|")[0], []).append(_limits(value))
+    shares = {text(name): json.loads(value) for name, value in learned.items()}
+    return {
+        pool: Lowered(
+            images_per_minute=_least(limits.images_per_minute for limits in found.get(pool, ())),
+            tokens_per_minute=_least(limits.tokens_per_minute for limits in found.get(pool, ())),
+            said_by=next((limits.source for limits in found.get(pool, ())), ""),
+            share=share_now(shares[pool]["share"], now_seconds - shares[pool]["at"]) if pool in shares else 1.0,
+            reason=str(shares[pool]["reason"]) if pool in shares else "",
+        )
+        for pool in {*found, *shares}
+    }
+
+
+def share_now(share: float, age_seconds: float) -> float:
+    """Return what a share learned so long ago has become: a tenth more each minute, in whole hundredths, up to 1."""
+    grown = share * (1 + RECOVERY_PER_MINUTE * max(age_seconds, 0.0) / 60)
+    return min(max(int(grown * SHARE_STEPS), 1) / SHARE_STEPS, 1.0)
+
+
+def _least(rates: Iterable[float | None]) -> float | None:
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def _limits(value: bytes) -> Limits:

@@ -13,6 +13,7 @@ from imagequeue.queue.ceilings import Pool, pools_of
 from imagequeue.queue.record import JobRecord
 from imagequeue.queue.reported import read_reported
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.switches import suspended_queues
 from imagequeue.queue.text import text
 from imagequeue.queue.waits import Place, Scene
 
@@ -23,13 +24,14 @@ TENANTS_COUNTED_MAX: Final = 1_000
 async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> Scene:
     """Return what queued jobs meet now, by the server's clock."""
     redis, keys = scripts.redis, scripts.keys
-    reported, suspended, workers, holds = await asyncio.gather(
+    reported, suspended, workers, holds, switched = await asyncio.gather(
         read_reported(scripts),
         redis.exists(keys.suspended),
         redis.zcard(f"{keys.own}:workers"),
         tenants.held(scripts),
+        suspended_queues(scripts),
     )
-    served = pools_of(catalog, settings.orgs, reported.gone, reported.limits)
+    served = pools_of(catalog, settings.orgs, reported.gone, reported.limits, reported.lowered)
     return Scene(
         now=datetime.fromtimestamp(await pools.server_now_us(scripts) / 1_000_000, UTC),
         pools=served,
@@ -37,6 +39,7 @@ async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> 
         states=await pools.states(scripts, tuple(pool.name for pool in served)),
         holds=holds,
         all_suspended=bool(suspended),
+        suspended_queues=switched,
         workers=int(workers),
     )
 

@@ -10,7 +10,7 @@ from imagequeue.config.clock import iso
 class QueueStatus:
     """One RQ queue. `waiting` for a time, `parked` for a person, `joined`: for the call of another job or its result.
 
-    `oldest_s`: seconds the first in line has waited.
+    `oldest_s`: seconds the first in line has waited. `suspended` is why a person stopped this queue, empty when nobody did.
     """
 
     name: str
@@ -24,6 +24,7 @@ class QueueStatus:
     oldest_s: float | None
     served: bool
     joined: int = 0
+    suspended: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class PoolStatus:
     `used_share` is the part of the images' ceiling that was used lately, None when that is not known.
     `effective_images_per_minute` is what the ceiling comes to with the share of images that the cache answers:
     the ceiling divided by the share that it does not answer, of the pool's models; None without a ceiling or images.
+    `lowered` says why the ceilings are below the known ones, or why the pace is; empty when neither is. `source` says
+    whence the ceilings are, with that.
     """
 
     name: str
@@ -52,6 +55,7 @@ class PoolStatus:
     images_started: int
     calls_refused: int
     effective_images_per_minute: float | None = None
+    lowered: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,7 @@ class CacheStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Everything. `suspended` is RQ's own switch for all queues (`rq suspend`)."""
+    """Everything. `suspended` is RQ's own switch for all queues (`rq suspend`), `suspended_reason` why."""
 
     at: datetime
     suspended: bool
@@ -116,6 +120,7 @@ class Status:
     workers: tuple[WorkerStatus, ...]
     held_tenants: tuple[HoldStatus, ...]
     cache: CacheStatus = CacheStatus(window_s=0, made=0, stored=0, joined=0, hit_rate=None)
+    suspended_reason: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON values, times ISO 8601 in UTC."""

@@ -20,6 +20,7 @@ from imagequeue.queue.pools import PoolState
 from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.status import HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
+from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
 from imagequeue.queue.text import text
 from imagequeue.queue.waits import Scene
@@ -64,6 +65,7 @@ class StatusReader:
             workers=await _workers(self._scripts),
             held_tenants=tuple(map(_held, scene.holds.values())),
             cache=sources.status(),
+            suspended_reason=scene.suspended_queues.get(ALL, "") if scene.all_suspended else "",
         )
 
     def _rates(self, starts: dict[str, int]) -> dict[str, float]:
@@ -115,6 +117,7 @@ async def _queue(scripts: Scripts, name: str, scene: Scene) -> QueueStatus:
         oldest_s=None if oldest_us is None else round(max(now_seconds - oldest_us / 1_000_000, 0.0), 3),
         served=bool(scene.pools_for(model)),
         joined=joined,
+        suspended=scene.suspended_queues.get(name, ""),
     )
 
 
@@ -169,7 +172,15 @@ def _pool(
         suspended_until=_moment(state.suspended_until_us) if state.suspended and state.suspended_until_us else None,
         images_started=state.starts,
         calls_refused=state.refused,
+        lowered=_lowered(pool, state),
     )
+
+
+def _lowered(pool: Pool | None, state: PoolState) -> str:
+    why = [pool.lowered] if pool and pool.lowered else []
+    if state.factor < 1:
+        why.append(f"pace at {state.factor:.0%} for some seconds after {state.slowed or 'refusals'}")
+    return "; ".join(why)
 
 
 async def _workers(scripts: Scripts) -> tuple[WorkerStatus, ...]:

@@ -26,8 +26,13 @@ async def hold(scripts: Scripts, hold: TenantHold, queues: Sequence[str]) -> Non
 
 
 async def release(scripts: Scripts, tenant: str, queues: Sequence[str]) -> None:
-    """Let a tenant's jobs start again."""
+    """Let a tenant's jobs start again, whoever held them back."""
     await scripts.run("tenant", ["release", tenant, "", *queues])
+
+
+async def recheck(scripts: Scripts, tenant: str, queues: Sequence[str]) -> None:
+    """Let a tenant's jobs start again unless a person held them back since."""
+    await scripts.run("tenant", ["recheck", tenant, "", *queues])
 
 
 async def held(scripts: Scripts) -> dict[str, TenantHold]:

@@ -8,6 +8,7 @@ from typing import Final
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
+from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
 from imagequeue.queue.views import Reason, Waiting
 
@@ -27,6 +28,7 @@ class Scene:
     states: Mapping[str, PoolState] = field(default_factory=dict)
     holds: Mapping[str, TenantHold] = field(default_factory=dict)
     all_suspended: bool = False
+    suspended_queues: Mapping[str, str] = field(default_factory=dict)
     workers: int = 0
 
     def pools_for(self, model: str) -> list[Pool]:
@@ -65,7 +67,11 @@ def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
 def _blocked(record: JobRecord, scene: Scene) -> Waiting | None:
     """What keeps a job from starting whatever its place is."""
     if scene.all_suspended:
-        return Waiting(reason="paused", until=None, detail="all queues are suspended (rq suspend)")
+        why = scene.suspended_queues.get(ALL, "rq suspend")
+        return Waiting(reason="paused", until=None, detail=f"all queues are suspended: {why}")
+    if record.queue in scene.suspended_queues:
+        why = scene.suspended_queues[record.queue]
+        return Waiting(reason="paused", until=None, detail=f"queue {record.queue} is suspended: {why}")
     held = scene.holds.get(record.tenant)
     if held is not None:
         until = None if held.until is None else datetime.fromtimestamp(held.until, UTC)

@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping
 from imagequeue.config.catalog import Catalog, Limits
 from imagequeue.config.job import PRIORITIES, queue_name
 from imagequeue.config.orgs import Org
-from imagequeue.queue.ceilings import Pool, pools_of
+from imagequeue.queue.ceilings import Lowered, Pool, pools_of
 from imagequeue.queue.claims import ClaimPlan, PoolPlan
 from imagequeue.queue.reported import read_reported
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.switches import suspended_queues
 from imagequeue.queue.text import text
 from imagequeue.worker.plan import PaceSettings, claim_plan
 
@@ -32,15 +33,17 @@ class Board:
         self._known: set[str] = {queue_name(model, priority) for model in preferred for priority in PRIORITIES}
         self._gone: frozenset[tuple[str, str]] = frozenset()
         self._reported: Mapping[str, Limits] = {}
+        self._lowered: Mapping[str, Lowered] = {}
+        self._suspended: frozenset[str] = frozenset()
         self._make()
 
     def _make(self) -> None:
-        pools = pools_of(self._catalog, self._orgs, self._gone, self._reported)
+        pools = pools_of(self._catalog, self._orgs, self._gone, self._reported, self._lowered)
         self._pools = {pool.name: pool for pool in pools}
         self._plan = claim_plan(
             pools,
             self._pace,
-            known_queues=self._known,
+            known_queues=self._known - self._suspended,
             catalog_models=self._catalog.models.keys(),
             only_queues=self._only,
         )
@@ -81,14 +84,15 @@ class Board:
             self._make()
 
     async def refresh(self, scripts: Scripts) -> None:
-        """Look up the queues that exist, and what providers said of their limits and models."""
+        """Look up the queues that exist and those suspended, and what providers said of their limits and models."""
         keys = scripts.keys
         prefix = keys.queue("")
         stored = await scripts.redis.smembers(keys.queues)
         names = {text(name).removeprefix(prefix) for name in stored}
         reported = await read_reported(scripts)
-        now = (reported.gone, reported.limits)
-        if now != (self._gone, self._reported) or not names <= self._known:
+        suspended = frozenset(await suspended_queues(scripts))
+        now = (reported.gone, reported.limits, reported.lowered, suspended)
+        if now != (self._gone, self._reported, self._lowered, self._suspended) or not names <= self._known:
             self._known |= names
-            self._gone, self._reported = now
+            self._gone, self._reported, self._lowered, self._suspended = now
             self._make()

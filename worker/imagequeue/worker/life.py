@@ -56,6 +56,7 @@ from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
+from imagequeue.worker.heard import Hearing
 from imagequeue.worker.inputs import BadInput, Inputs
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.persistence import until_done
@@ -104,6 +105,7 @@ class Parts:
     gates: Gates
     is_cancelled: Callable[[str], bool]
     answers: StoredAnswers
+    hearing: Hearing
 
 
 class JobLife:
@@ -111,6 +113,7 @@ class JobLife:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._heard: set[asyncio.Future[None]] = set()
 
     async def run(self, claims: Claims, claim: Claim) -> None:
         """Take one claim to where it goes. Cancelled (the drain is over), it gives the job back before it ends."""
@@ -260,12 +263,22 @@ class JobLife:
             await self._parts.returns.stopped(work.claims, work.claim, work.job)
             raise
         crashpoint("call.after")
+        if isinstance(result, Answer):
+            self._hear(work, result)
         landing = asyncio.ensure_future(self._answered(work, held, result, judge(result)))
         try:
             await asyncio.shield(landing)
         except asyncio.CancelledError:
             await landing  # an answer that was paid for is stored and booked; the drain gives it some more seconds
             raise
+
+    def _hear(self, work: Work, answer: Answer) -> None:
+        """What the answer says of the limits is noted beside the job's life, which does not wait for it."""
+        news = self._parts.hearing.hear(work.pool, work.model.name, answer.headers)
+        if news is not None:
+            noting = asyncio.ensure_future(news)
+            self._heard.add(noting)
+            noting.add_done_callback(self._heard.discard)
 
     async def _answered(self, work: Work, held: Held, result: Result, verdict: Verdict) -> None:
         if isinstance(verdict, Images) and isinstance(result, Answer):

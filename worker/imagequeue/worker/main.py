@@ -22,7 +22,6 @@ from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.provider_reports import fetch_bill
 from imagequeue.queue.announcing import Announcer
-from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
 from imagequeue.queue.connection import connect
 from imagequeue.queue.flights import Flight, flight_of
@@ -37,6 +36,7 @@ from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
 from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
+from imagequeue.worker.heard import Hearing
 from imagequeue.worker.hints import Hints
 from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
@@ -50,8 +50,8 @@ from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests
 from imagequeue.worker.stored_answers import StoredAnswers
-from imagequeue.worker.telling import Telling
 from imagequeue.worker.sweeper import Sweeper
+from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
 
 BURST_PARTS_PER_SLEEP = 2
@@ -294,6 +294,7 @@ def _life(
                 health=health,
                 clock=SystemClock(),
             ),
+            hearing=Hearing(scripts),
         )
     )
 

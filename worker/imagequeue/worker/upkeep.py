@@ -96,7 +96,7 @@ class Upkeep:
         await self._board.refresh(self._scripts)
         for hold in (await tenants.held(self._scripts)).values():
             if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
-                await tenants.release(self._scripts, hold.tenant, self._board.queues)
+                await tenants.recheck(self._scripts, hold.tenant, self._board.queues)
         self._hint()
 
     async def _heal(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands `jobs list|show|cancel|retry|keep`: look at jobs, and act on one or many."""
+"""The commands `jobs list|show|cancel|retry|priority|keep`: look at jobs, and act on one or many."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     jobs.command("show")(show)
     jobs.command("cancel")(cancel)
     jobs.command("retry")(retry)
+    jobs.command("priority")(priority)
     jobs.command("keep")(keep)
     app.add_typer(jobs, name="jobs")
 
@@ -90,12 +91,18 @@ def retry(
     as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
     """Queue failed, cancelled, expired or waiting jobs again, with all their attempts anew."""
-    from imagequeue.config.job import PRIORITIES, Priority
-
-    if priority is not None and priority not in PRIORITIES:
-        raise JobRefused("priority", f"accepted: {', '.join(PRIORITIES)}")
-    chosen: Priority | None = priority  # type: ignore[assignment]  # checked in the line before
+    chosen = None if priority is None else _priority(priority)
     _act(ids, lambda queue, job_id: queue.retry(job_id, priority=chosen), as_json=as_json)
+
+
+def priority(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job that has not started.")],
+    to: Annotated[str, typer.Argument(metavar="PRIORITY", help="high, default or low.")],
+    as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
+) -> None:
+    """Let a queued or waiting job go on at another priority."""
+    chosen = _priority(to)
+    _act([job_id], lambda queue, one: queue.prioritize(one, chosen), as_json=as_json)
 
 
 def keep(
@@ -105,6 +112,14 @@ def keep(
 ) -> None:
     """Note which images are used, so that reports can tell the cost of an image that was kept."""
     _act(ids, lambda queue, job_id: queue.keep(job_id, image or None), as_json=as_json)
+
+
+def _priority(word: str) -> "Literal['high', 'default', 'low']":
+    from imagequeue.config.job import PRIORITIES
+
+    if word not in PRIORITIES:
+        raise JobRefused("priority", f"accepted: {', '.join(PRIORITIES)}")
+    return word  # type: ignore[return-value]  # checked in the line before
 
 
 def _status(word: str) -> "Literal['queued', 'waiting', 'running', 'succeeded', 'failed', 'cancelled', 'expired']":

@@ -24,7 +24,8 @@ def headline(status: Status) -> str:
     """Return the totals on one line."""
     totals = status.totals
     joined = f"   joined {totals.joined:,}" if totals.joined else ""
-    off = "   ALL QUEUES SUSPENDED (rq resume ends it)" if status.suspended else ""
+    why = f": {status.suspended_reason}" if status.suspended_reason else ""
+    off = f"   ALL QUEUES SUSPENDED{why} (`imagequeue resume --all` ends it)" if status.suspended else ""
     return (
         f"{moment(status.at)}   queued {totals.queued:,}   running {totals.running:,}   "
         f"waiting {totals.waiting:,}   parked {totals.parked:,}   failed {totals.failed:,}{joined}{off}"
@@ -90,13 +91,19 @@ def _queue(queue: QueueStatus) -> tuple[Cell, ...]:
         _count(queue.parked, "yellow"),
         _count(queue.failed, "red"),
         "-" if queue.oldest_s is None else duration(queue.oldest_s),
-        "" if queue.served or not queue.queued else Text("not served here", style="red"),
+        _queue_state(queue),
     )
 
 
 def _cache(cache: CacheStatus) -> tuple[Cell, ...]:
     rate = "-" if cache.hit_rate is None else f"{cache.hit_rate:.1%}"
     return "", figure(cache.made), figure(cache.stored), figure(cache.joined), rate
+
+
+def _queue_state(queue: QueueStatus) -> Cell:
+    if queue.suspended:
+        return Text(f"suspended: {queue.suspended}", style="red")
+    return "" if queue.served or not queue.queued else Text("not served here", style="red")
 
 
 def _count(amount: int, style: str) -> Cell:
@@ -126,8 +133,8 @@ def _pool_state(pool: PoolStatus) -> Cell:
         return Text(f"suspended{until}: {pool.suspended}", style="red")
     if pool.paused_until:
         return Text(f"paused until {moment(pool.paused_until)}: {pool.pause_reason}", style="yellow")
-    if pool.factor < 1:
-        return Text(f"slowed to {pool.factor:.0%} after refusals, recovering", style="yellow")
+    if pool.lowered:
+        return Text(f"open, lowered: {pool.lowered}", style="yellow")
     return Text("open", style="green")
 
 

@@ -22,6 +22,7 @@ from imagequeue.producer.door.openai_images import openai_routes
 from imagequeue.producer.door.parts import Asked, Door
 from imagequeue.producer.door.reports import report_routes
 from imagequeue.producer.door.serving import on_http_exception, route
+from imagequeue.producer.door.switches import switch_routes
 
 DESCRIPTION_PATH: Final = "/openapi.json"
 
@@ -46,6 +47,7 @@ def api_routes() -> list[Route]:
         *openai_routes(),
         *image_routes(),
         *report_routes(),
+        *switch_routes(),
         *metric_routes(),
         *health_routes(),
         route(DESCRIPTION_PATH, "GET", show_description, scope=None),

@@ -44,7 +44,7 @@ def describe() -> dict[str, Any]:
             "description": "A paced, metered queue in front of a paid image API.",
         },
         "security": [{"key": []}],
-        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **_health()},
+        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **_switches(), **_health()},
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "iq_..."}},
@@ -111,6 +111,17 @@ def _one_job() -> dict[str, Any]:
         f"{path}/events": {"get": stream},
         f"{path}/cancel": {"post": _act("cancelJob", "Cancel a job unless its call was sent", job, None)},
         f"{path}/retry": {"post": _act("retryJob", "Queue a job again", job, _body(schemas.RETRY, RETRY_EXAMPLE))},
+        f"{path}/priority": {
+            "post": _operation(
+                "prioritizeJob",
+                "Change the priority of a job that has not started",
+                200,
+                ref("Acted"),
+                parameters=[job],
+                body=_body({**schemas.RETRY, "required": ["priority"]}, RETRY_EXAMPLE),
+                errors=(404, 409, 413),
+            )
+        },
         f"{path}/keep": {"post": _act("keepJob", "Note which images are used", job, _body(schemas.KEEP, KEEP_EXAMPLE))},
     }
 
@@ -167,6 +178,34 @@ def _reports() -> dict[str, Any]:
         "/v1/status": {"get": _operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
         "/v1/ledger/summary": {"get": summary},
         "/metrics": {"get": _operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},
+    }
+
+
+def _switches() -> dict[str, Any]:
+    pool = [_in_path(name, "^[^/]{1,64}$") for name in ("org", "group")]
+    suspend = _body(schemas.SUSPEND, {"reason": "weekend", "minutes": 120})
+    return {
+        "/v1/pools/{org}/{group}/suspend": {
+            "post": _operation(
+                "suspendPool",
+                "Start no more calls of an organization's limit group",
+                200,
+                schemas.SWITCHED,
+                parameters=pool,
+                body={**suspend, "required": False},
+                errors=(404, 413),
+            )
+        },
+        "/v1/pools/{org}/{group}/resume": {
+            "post": _operation(
+                "resumePool",
+                "End a pool's suspension, pause and lowered pace",
+                200,
+                schemas.SWITCHED,
+                parameters=pool,
+                errors=(404,),
+            )
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submit, look, wait, list, cancel, retry, keep."""
+"""Jobs over HTTP: submit, look, wait, list, cancel, retry, change the priority, keep."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -34,6 +34,7 @@ def job_routes() -> list[Route]:
         route("/v1/jobs/{id}", "GET", show_job, scope="read"),
         route("/v1/jobs/{id}/cancel", "POST", cancel_job, scope="submit"),
         route("/v1/jobs/{id}/retry", "POST", retry_job, scope="submit"),
+        route("/v1/jobs/{id}/priority", "POST", prioritize_job, scope="submit"),
         route("/v1/jobs/{id}/keep", "POST", keep_job, scope="submit"),
     ]
 
@@ -118,7 +119,7 @@ async def cancel_job(asked: Asked) -> Response:
 
 async def retry_job(asked: Asked) -> Response:
     """Queue a failed, cancelled, expired or waiting job again, at another priority if one is given."""
-    fields = await _fields(asked, ("priority",))
+    fields = await body_fields(asked, ("priority",))
     priority = _priority(fields.get("priority"))
     view = await own_view(asked)
     taken = 0
@@ -130,9 +131,19 @@ async def retry_job(asked: Asked) -> Response:
     return _acted(acted)
 
 
+async def prioritize_job(asked: Asked) -> Response:
+    """Let a job that has not started go on at the priority of the body."""
+    fields = await body_fields(asked, ("priority",))
+    priority = _priority(fields.get("priority"))
+    if priority is None:
+        raise JobRefused("priority", f"needed; accepted: {', '.join(PRIORITIES)}")
+    view = await own_view(asked)
+    return _acted(await asked.door.acts.prioritize(view.id, priority))
+
+
 async def keep_job(asked: Asked) -> Response:
     """Note which images of a job are used: those of `images` by SHA-256, or all."""
-    fields = await _fields(asked, ("images",))
+    fields = await body_fields(asked, ("images",))
     await own_view(asked)
     return _acted(await asked.door.acts.keep(_id(asked), _digests(fields.get("images"))))
 
@@ -149,7 +160,7 @@ def _id(asked: Asked) -> str:
     return check_id(str(asked.request.path_params["id"]))
 
 
-async def _fields(asked: Asked, known: Sequence[str]) -> Mapping[str, object]:
+async def body_fields(asked: Asked, known: Sequence[str]) -> Mapping[str, object]:
     """The fields of a body that may be left out."""
     body = await read_json(asked.request, empty={})
     if not isinstance(body, Mapping):

@@ -166,6 +166,15 @@ RETRY: Final = {
     "additionalProperties": False,
     "properties": {"priority": {"type": "string", "enum": list(PRIORITIES)}},
 }
+SUSPEND: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "reason": {"type": "string", "minLength": 1, "maxLength": 200},
+        "minutes": {"type": "number", "minimum": 0, "maximum": 525_600},
+    },
+}
+SWITCHED: Final = obj({"pool": TEXT, "suspended": YES_NO, "changed": YES_NO})
 KEEP: Final = {
     "type": "object",
     "additionalProperties": False,

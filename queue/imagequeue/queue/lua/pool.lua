@@ -1,25 +1,48 @@
 -- include: pace.lua
 -- pool: the state of one pool is changed by what a call met, or by a person.
---   ARGV[3] = pool   ARGV[4] = refused, suspend or resume
+--   ARGV[3] = pool   ARGV[4] = refused, pressed, suspend or resume
 --   refused: ARGV[5] = microseconds until the provider wants to hear from us again   ARGV[6] = reason
 --   suspend: ARGV[5] = reason   ARGV[6] = microseconds it lasts (0 = until resumed)
--- A refusal while the pool ran at pace lowers its factor (additive increase in claim, multiplicative decrease here): the
--- true limit is lower than the known one. A refused probe only prolongs the pause.
+--   pressed: ARGV[5] = reason: an answer said that nearly nothing is left of the limit, although we keep below it
+-- A refusal while the pool ran at pace speaks of the true limit, which is lower than the known one. The first is noise; the
+-- second within AGAIN_US lowers the factor, which comes back within seconds (additive increase in pace.lua, multiplicative
+-- decrease here); each further one lowers the learned share of the ceiling, which comes back over many minutes
+-- (reported.py): <own>:learned, hash, pool -> {share, at (seconds), reason}. A refused probe only prolongs the pause.
 -- Returns {paused_until_us, factor}.
 local FACTOR_DECREASE, FACTOR_MIN = 0.8, 0.05
-local AT_PACE_STARTS = 20        -- starts since the last pause from which on a refusal speaks of the pace
-local AGAIN_US = 60 * 1000000    -- a single refusal is noise; a second one within this time is not
+local SHARE_DECREASE, SHARE_MIN = 0.8, 0.01
+local SHARE_RECOVERY_PER_SECOND = 0.1 / 60  -- of the share itself; the same figure as in reported.py
+local AT_PACE_STARTS = 2         -- starts since the last pause from which on a refusal speaks of the pace: more than the probe
+local AGAIN_US = 300 * 1000000   -- a single refusal is noise; a second one within this time is not
+local PRESSED_US = 5 * 1000000   -- an answer that says so counts once in this time
+local LEARNED = OWN .. ':learned'
 local pool, act = pool_key(ARGV[3]), ARGV[4]
 local now = now_us()
 drain_under_oom()
 redis.call('SADD', OWN .. ':pools', ARGV[3])
-local fields = redis.call('HMGET', pool, 'paused_until', 'factor', 'factor_at', 'since_resume', 'refused_at')
+local fields = redis.call('HMGET', pool, 'paused_until', 'factor', 'factor_at', 'since_resume', 'refused_at', 'strikes',
+  'pressed_at')
 local paused_until = tonumber(fields[1] or '0')
 local factor = factor_now(tonumber(fields[2] or '1'), tonumber(fields[3] or '0'), now)
+
+local function lower_share(reason)
+  local fine, known = pcall(cjson.decode, redis.call('HGET', LEARNED, ARGV[3]) or '')
+  local share = 1
+  if fine and tonumber(known.share) and tonumber(known.at) then
+    share = math.min(1, known.share * (1 + SHARE_RECOVERY_PER_SECOND * math.max(now / 1000000 - known.at, 0)))
+  end
+  share = math.max(share * SHARE_DECREASE, SHARE_MIN)
+  redis.call('HSET', LEARNED, ARGV[3], cjson.encode({share = share, at = math.floor(now / 1000000), reason = reason}))
+end
+
 if act == 'refused' then
-  local last = tonumber(fields[5] or '0')
-  if tonumber(fields[4] or '0') >= AT_PACE_STARTS and now - last < AGAIN_US and last > 0 then
-    factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN)
+  local last, strikes = tonumber(fields[5] or '0'), tonumber(fields[6] or '0')
+  if now - last >= AGAIN_US then strikes = 0 end
+  if tonumber(fields[4] or '0') >= AT_PACE_STARTS then
+    strikes = strikes + 1
+    redis.call('HSET', pool, 'strikes', strikes)
+    if strikes == 2 then factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN) end
+    if strikes > 2 then lower_share(ARGV[6]) end
   end
   paused_until = math.max(paused_until, now + tonumber(ARGV[5]))
   redis.call('HSET', pool, 'paused_until', whole(paused_until), 'pause_reason', ARGV[6], 'factor', string.format('%.6f', factor),
@@ -31,9 +54,16 @@ elseif act == 'suspend' then
   if for_good and ARGV[6] ~= '0' then return {whole(paused_until), string.format('%.6f', factor)} end
   redis.call('HSET', pool, 'suspended', ARGV[5], 'suspended_at', whole(now),
     'suspended_until', ARGV[6] == '0' and '0' or whole(now + tonumber(ARGV[6])))
+elseif act == 'pressed' then
+  if now - tonumber(fields[7] or '0') >= PRESSED_US then
+    factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN)
+    redis.call('HSET', pool, 'factor', string.format('%.6f', factor), 'factor_at', whole(now), 'pressed_at', whole(now),
+      'pressed_reason', ARGV[5])
+  end
 elseif act == 'resume' then
+  redis.call('HDEL', LEARNED, ARGV[3])
   redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason')
-  redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1')
+  redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1', 'strikes', '0')
   paused_until, factor = 0, 1
 end
 return {whole(paused_until), string.format('%.6f', factor)}
