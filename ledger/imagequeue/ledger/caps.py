@@ -6,9 +6,18 @@ is set, so that a cap that is set later knows what was used before.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Final
 
 from imagequeue.ledger.api import Cap, CapKind, CapReached
 from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
+
+LEVELS_PERCENT: Final = (50, 80, 100)
+"""Shares of a cap that are worth a warning, once in each of its periods."""
+
+
+def levels_reached(used_nano: int, limit_nano: int, *, refused: bool) -> tuple[int, ...]:
+    """Return the levels of a cap that its use has reached; all of them once it has refused a call."""
+    return tuple(percent for percent in LEVELS_PERCENT if refused or used_nano * 100 >= percent * max(limit_nano, 1))
 
 
 def scopes(org: str, tenant: str, day: str) -> tuple[str, str, str, str]:

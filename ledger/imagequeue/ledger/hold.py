@@ -5,6 +5,7 @@ from typing import Final
 
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult, Overtaken
+from imagequeue.ledger.cap_warnings import warn
 from imagequeue.ledger.caps import first_reached, scope, scopes
 from imagequeue.ledger.credit import use, wallets
 from imagequeue.ledger.entries import Holding
@@ -62,10 +63,12 @@ def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[Hol
     ]
     refused = [request for request, answer in zip(requests, answers, strict=True) if isinstance(answer, CapReached)]
     doubtful = _histories(unit, [request.job_id for request in refused if request.job_id in trusted])
-    return [
+    answers = [
         _hold(unit, request, doubtful[request.job_id], used_nano, grants) if request.job_id in doubtful else answer
         for request, answer in zip(requests, answers, strict=True)
     ]
+    warn(unit, requests, answers, used_nano)
+    return answers
 
 
 def _histories(unit: Unit, job_ids: list[str]) -> dict[str, History]:

@@ -33,17 +33,19 @@ from imagequeue.ledger.api import (
 from imagequeue.ledger.audit import AuditReport, audit
 from imagequeue.ledger.bill import Bill
 from imagequeue.ledger.booked import booked_models
+from imagequeue.ledger.cap_report import CapStatus, CapWarning, ConfiguredCap, cap_report, cap_warnings
 from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
 from imagequeue.ledger.images import OwnImages, owned_images
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage, any_due, figures, messages
-from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, outcomes_of_jobs, wallet_of
+from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, grants_of, outcomes_of_jobs, wallet_of
 from imagequeue.ledger.reconcile import DayReconciliation
 from imagequeue.ledger.reconcile import reconcile as compare
+from imagequeue.ledger.statement import Statement, month_statement
 from imagequeue.ledger.summary import Summary, summarize
-from imagequeue.ledger.wallet import GrantKind, Wallet
+from imagequeue.ledger.wallet import GrantKind, GrantRow, Wallet
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
@@ -173,6 +175,23 @@ class Ledger:
             org=org, kind=kind, credits=count, paid_nano=paid_nano, expires_at=expires_at, source=source
         )
         return await self._write(operation)
+
+    async def caps(self, caps: Sequence[ConfiguredCap]) -> tuple[CapStatus, ...]:
+        """Return how far caps are used in their present period, and what they warned of."""
+        now = self._clock.now()
+        return await self.read(lambda connection: cap_report(connection, caps, now))
+
+    async def cap_warnings(self, since: datetime) -> tuple[CapWarning, ...]:
+        """Return the warnings that caps gave from a moment on, oldest first."""
+        return await self.read(lambda connection: cap_warnings(connection, since))
+
+    async def grants(self, org: str | None = None) -> tuple[GrantRow, ...]:
+        """Return the grants of credits of one organization, or of all, in the order of their use."""
+        return await self.read(lambda connection: grants_of(connection, org))
+
+    async def statement(self, month: str, tenant: str | None = None) -> Statement:
+        """Return the statement of a calendar month, e.g. `2026-11`, of one tenant or of all."""
+        return await self.read(lambda connection: month_statement(connection, month, tenant))
 
     async def wallet(self, org: str) -> Wallet:
         """Return the credits that an organization can use now."""

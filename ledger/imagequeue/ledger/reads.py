@@ -3,15 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, TypedDict, cast
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select, true
 
 from imagequeue.ledger.api import AttemptRow, Outcome
-from imagequeue.ledger.moments import microseconds, moment
+from imagequeue.ledger.moments import microseconds, moment, moment_or_none
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, attempt_of, outcome_of
 from imagequeue.ledger.schema import attempt, grant, outcome
-from imagequeue.ledger.wallet import Wallet
+from imagequeue.ledger.wallet import GrantKind, GrantRow, Wallet
 
 JOBS_PER_QUERY_MAX: Final = 500  # well below SQLite's and PostgreSQL's limits on parameters
 
@@ -53,6 +53,44 @@ def old_holds(connection: Connection, before: datetime, count: int) -> tuple[Att
     query = select(attempt).where(old).order_by(attempt.c.held_at_us).limit(count)
     rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
     return tuple(attempt_of(row) for row in rows)
+
+
+class GrantColumns(TypedDict):
+    """A row of `ledger_grant`."""
+
+    id: int
+    org: str
+    kind: GrantKind
+    credits: int
+    credits_left: int
+    paid_nano: int
+    paid_left_nano: int
+    granted_at_us: int
+    expires_at_us: int | None
+    source: str
+
+
+def grants_of(connection: Connection, org: str | None) -> tuple[GrantRow, ...]:
+    """Return the grants of an organization (None: of all), those that are used first first."""
+    mine = true() if org is None else grant.c.org == org
+    order = (grant.c.org, grant.c.expires_at_us.is_(None), grant.c.expires_at_us, grant.c.id)
+    rows = connection.execute(select(grant).where(mine).order_by(*order)).mappings().all()
+    return tuple(_grant(row) for row in cast("Sequence[GrantColumns]", rows))
+
+
+def _grant(row: GrantColumns) -> GrantRow:
+    return GrantRow(
+        grant_id=row["id"],
+        org=row["org"],
+        kind=row["kind"],
+        credits=row["credits"],
+        credits_left=row["credits_left"],
+        paid_nano=row["paid_nano"],
+        paid_left_nano=row["paid_left_nano"],
+        granted_at=moment(row["granted_at_us"]),
+        expires_at=moment_or_none(row["expires_at_us"]),
+        source=row["source"],
+    )
 
 
 def wallet_of(connection: Connection, org: str, now: datetime) -> Wallet:

@@ -24,6 +24,22 @@ class Grant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GrantRow:
+    """A grant as it is listed: what was given or bought, what was paid, and what is left of both."""
+
+    grant_id: int
+    org: str
+    kind: GrantKind
+    credits: int
+    credits_left: int
+    paid_nano: int
+    paid_left_nano: int
+    granted_at: datetime
+    expires_at: datetime | None
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Draw:
     """What one operation takes from one grant."""
 

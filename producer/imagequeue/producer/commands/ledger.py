@@ -1,24 +1,20 @@
 """The commands `ledger summary|export|audit|reconcile|resolve`: what was spent, its proof, and its corrections."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
+from imagequeue.producer.commands.ledger_caps import caps
+from imagequeue.producer.commands.ledger_credits import credit_commands
+from imagequeue.producer.commands.ledger_options import AsJson, Since, Until, moment_option, run
+from imagequeue.producer.commands.ledger_statement import statement
 
 if TYPE_CHECKING:
     from imagequeue.ledger.ledger import Ledger
     from imagequeue.ledger.reconciling import DayReport
-
-Answer = TypeVar("Answer")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Since = Annotated[str | None, typer.Option(help="From this day or moment on (UTC), e.g. 2026-11-22.")]
-Until = Annotated[str | None, typer.Option(help="Before this day or moment (UTC).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +25,9 @@ def register(app: typer.Typer) -> None:
     ledger.command("audit")(audit)
     ledger.command("reconcile")(reconcile)
     ledger.command("resolve")(resolve)
+    ledger.command("statement")(statement)
+    ledger.command("caps")(caps)
+    ledger.add_typer(credit_commands(), name="credits")
     app.add_typer(ledger, name="ledger")
 
 
@@ -45,7 +44,7 @@ def summary(
     from imagequeue.producer.commands.output import print_json
 
     names = [name.strip() for name in group_by.split(",") if name.strip()]
-    after, before = _moment("since", since), _moment("until", until)
+    after, before = moment_option("since", since), moment_option("until", until)
     found = run(lambda ledger: ledger.summary(names, after, before))
     if as_json:
         print_json(found.as_json())
@@ -65,7 +64,7 @@ def export(
 
     if kind not in FORMATS:
         raise JobRefused("format", f"one of {', '.join(FORMATS)}")
-    after, before = _moment("since", since), _moment("until", until)
+    after, before = moment_option("since", since), moment_option("until", until)
     rows = run(lambda ledger: ledger.read(export_to(output, kind, entries=entries, since=after, until=before)))
     if output is not None:
         typer.echo(f"{rows} rows in {output}", err=True)
@@ -159,34 +158,6 @@ def resolve(
         print_json(waiting)
     else:
         print_in_doubt(waiting)
-
-
-def run(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
-    """Return what `work` answers on the configured ledger."""
-    return asyncio.run(_with_ledger(work))
-
-
-async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
-    from imagequeue.config.settings import load_settings
-    from imagequeue.ledger.ledger import Ledger
-
-    settings = load_settings()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
-    try:
-        return await work(ledger)
-    finally:
-        await ledger.aclose()
-
-
-def _moment(field: str, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise JobRefused(field, "a day such as 2026-11-22 or a moment such as 2026-11-22T12:00:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _past_day(value: str) -> str:

@@ -1,0 +1,122 @@
+"""How far each cap is used in its present period, and which warnings it has given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypedDict, cast
+
+from sqlalchemy import Connection, select
+
+from imagequeue.config.clock import iso
+from imagequeue.config.money import format_usd
+from imagequeue.ledger.api import CapKind
+from imagequeue.ledger.caps import scope, starts_anew
+from imagequeue.ledger.moments import day, microseconds, moment
+from imagequeue.ledger.schema import balance, warning
+
+WARNINGS_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfiguredCap:
+    """A cap as it is configured, for an organization or a tenant of that name."""
+
+    kind: CapKind
+    name: str
+    limit_nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapWarning:
+    """A level of a cap that was reached: `percent` of it, with `used_nano` spoken for. 100: or a call was refused."""
+
+    scope: str
+    kind: str
+    limit_nano: int
+    percent: int
+    used_nano: int
+    at: datetime
+
+    def as_json(self) -> dict[str, object]:
+        """Return the warning as `ledger caps --json` prints it."""
+        return {"percent": self.percent, "used_usd": format_usd(self.used_nano), "at": iso(self.at)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapStatus:
+    """A cap now: settled, held and in doubt together, and the warnings of this period, lowest level first."""
+
+    cap: ConfiguredCap
+    scope: str
+    used_nano: int
+    starts_anew: datetime | None
+    warnings: tuple[CapWarning, ...]
+
+    @property
+    def used_share(self) -> float:
+        """Return the used share of the cap; 1 for a cap of nothing."""
+        return self.used_nano / self.cap.limit_nano if self.cap.limit_nano else 1.0
+
+    def as_json(self) -> dict[str, object]:
+        """Return the cap as `ledger caps --json` prints it."""
+        return {
+            "kind": self.cap.kind,
+            "name": self.cap.name,
+            "limit_usd": format_usd(self.cap.limit_nano),
+            "used_usd": format_usd(self.used_nano),
+            "left_usd": format_usd(max(0, self.cap.limit_nano - self.used_nano)),
+            "used_share": round(self.used_share, 6),
+            "starts_anew": None if self.starts_anew is None else iso(self.starts_anew),
+            "warnings": [one.as_json() for one in self.warnings],
+        }
+
+
+class WarningRow(TypedDict):
+    """A row of `ledger_warning`."""
+
+    scope: str
+    kind: str
+    limit_nano: int
+    percent: int
+    used_nano: int
+    at_us: int
+
+
+def cap_report(connection: Connection, caps: Sequence[ConfiguredCap], now: datetime) -> tuple[CapStatus, ...]:
+    """Return the caps in the given order."""
+    today = day(microseconds(now))
+    scopes = [scope(cap.kind, cap.name, cap.name, "", today) for cap in caps]
+    query = select(balance.c.scope, balance.c.used_nano).where(balance.c.scope.in_(scopes))
+    used = {str(name): int(nano) for name, nano in connection.execute(query)}
+    mine = select(warning).where(warning.c.scope.in_(scopes)).order_by(warning.c.percent)
+    given = [_warning(row) for row in cast("Sequence[WarningRow]", connection.execute(mine).mappings().all())]
+    return tuple(
+        CapStatus(
+            cap=cap,
+            scope=name,
+            used_nano=used.get(name, 0),
+            starts_anew=starts_anew(cap.kind, today),
+            warnings=tuple(
+                one for one in given if (one.scope, one.kind, one.limit_nano) == (name, cap.kind, cap.limit_nano)
+            ),
+        )
+        for cap, name in zip(caps, scopes, strict=True)
+    )
+
+
+def cap_warnings(connection: Connection, since: datetime) -> tuple[CapWarning, ...]:
+    """Return the warnings given from a moment on, oldest first, at most WARNINGS_MAX."""
+    query = select(warning).where(warning.c.at_us >= microseconds(since))
+    ordered = query.order_by(warning.c.at_us, warning.c.scope, warning.c.percent).limit(WARNINGS_MAX)
+    return tuple(_warning(row) for row in cast("Sequence[WarningRow]", connection.execute(ordered).mappings().all()))
+
+
+def _warning(row: WarningRow) -> CapWarning:
+    return CapWarning(
+        scope=row["scope"],
+        kind=row["kind"],
+        limit_nano=row["limit_nano"],
+        percent=row["percent"],
+        used_nano=row["used_nano"],
+        at=moment(row["at_us"]),
+    )

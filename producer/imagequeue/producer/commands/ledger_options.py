@@ -1,0 +1,48 @@
+"""What the ledger's commands share: their options, and the ledger that they open."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from imagequeue.config.errors import JobRefused
+
+if TYPE_CHECKING:
+    from imagequeue.ledger.ledger import Ledger
+
+Answer = TypeVar("Answer")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Since = Annotated[str | None, typer.Option(help="From this day or moment on (UTC), e.g. 2026-11-22.")]
+Until = Annotated[str | None, typer.Option(help="Before this day or moment (UTC).")]
+
+
+def run(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
+    """Return what `work` answers on the configured ledger."""
+    return asyncio.run(_with_ledger(work))
+
+
+async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
+    from imagequeue.config.settings import load_settings
+    from imagequeue.ledger.ledger import Ledger
+
+    settings = load_settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    try:
+        return await work(ledger)
+    finally:
+        await ledger.aclose()
+
+
+def moment_option(field: str, value: str | None) -> datetime | None:
+    """Return the UTC moment of an option; JobRefused says what is accepted."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise JobRefused(field, "a day such as 2026-11-22 or a moment such as 2026-11-22T12:00:00Z") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
