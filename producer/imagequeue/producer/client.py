@@ -28,9 +28,8 @@ from imagequeue.queue.scripts import Scripts
 if TYPE_CHECKING:  # see open_queue
     from pathlib import Path
 
-    from imagequeue.producer.inputs import Inputs
-
     from imagequeue.ledger.ledger import Ledger
+    from imagequeue.producer.inputs import Inputs
     from imagequeue.queue.acts import Acted
     from imagequeue.queue.reading import ViewPage
     from imagequeue.queue.status import Status
@@ -221,6 +220,11 @@ class AsyncImageQueue:
     async def ledger(self) -> "Ledger":
         """Return the ledger, for parts that look further; it is closed with the queue."""
         return await self._queue.ledger()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was opened with."""
+        return self._queue.settings
 
     @property
     def scripts(self) -> Scripts:

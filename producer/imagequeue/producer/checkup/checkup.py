@@ -12,6 +12,7 @@ from imagequeue.producer.checkup.machine import check_machine
 from imagequeue.producer.checkup.orgs import check_models, check_orgs
 from imagequeue.producer.checkup.queue_server import check_server
 from imagequeue.producer.checkup.storage import check_ledger, check_store
+from imagequeue.producer.checkup.webhooks import check_webhooks
 
 
 async def check_everything(environ: Mapping[str, str], today: date) -> list[Finding]:
@@ -29,6 +30,7 @@ async def _check(settings: Settings, today: date) -> list[Finding]:
         guarded("server", check_server(settings)),
         guarded("ledger", check_ledger(settings)),
         guarded("store", check_store(settings)),
+        guarded("webhooks", check_webhooks(settings)),
         guarded("organizations", check_orgs(settings, catalog, today)),
         guarded("open files", check_machine(settings)),
     )

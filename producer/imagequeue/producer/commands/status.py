@@ -8,9 +8,11 @@ import typer
 from imagequeue.producer.commands.switches import register as register_switches
 
 if TYPE_CHECKING:
+    from imagequeue.producer.client import AsyncImageQueue
     from imagequeue.producer.commands.status_view import Section
     from imagequeue.queue.status import Status
     from imagequeue.queue.status_reading import StatusReader
+    from imagequeue.queue.webhook_health import WebhookHealth
 
 SAMPLE_SECONDS: Final = 1.0
 """Between two looks at a busy pool, so that the share of its ceiling in use is known."""
@@ -43,10 +45,25 @@ async def _once(*, as_json: bool) -> None:
         if found.totals.running:
             await asyncio.sleep(SAMPLE_SECONDS)
             found = await reader.read()
+        health = await _webhooks(queue)
     if as_json:
-        print_json(found.as_json())
-    else:
-        _print(found)
+        print_json({**found.as_json(), **({"webhooks": health.as_json()} if health else {})})
+        return
+    _print(found)
+    if health is not None:
+        from imagequeue.producer.commands.webhooks_view import print_endpoints
+
+        typer.echo("")
+        print_endpoints(health)
+
+
+async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
+    """How webhooks do; None without endpoints, which spares opening the ledger."""
+    if not queue.settings.webhooks:
+        return None
+    from imagequeue.queue.webhook_health import read_webhook_health
+
+    return await read_webhook_health(queue.scripts, await queue.ledger(), queue.settings.webhooks)
 
 
 async def _watch(*, as_json: bool) -> None:

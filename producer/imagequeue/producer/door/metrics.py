@@ -20,7 +20,9 @@ from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import forbidden
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.webhook_metrics import WebhookFigures
 from imagequeue.queue.status import CacheStatus, PoolStatus, QueueStatus, Status
+from imagequeue.queue.webhook_health import read_webhook_health
 
 QUEUES_MAX: Final = 500
 TENANTS_MAX: Final = 1_000
@@ -44,6 +46,9 @@ async def show_metrics(asked: Asked) -> Response:
     tenants = await asked.door.ledger.summary(("tenant",)) if by_tenant else None
     registry = CollectorRegistry()
     registry.register(_Figures(status=status, summary=summary, tenants=tenants))
+    configured = asked.door.settings.webhooks
+    if configured:
+        registry.register(WebhookFigures(await read_webhook_health(asked.door.scripts, asked.door.ledger, configured)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
