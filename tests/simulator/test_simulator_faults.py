@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagequeue.simulator.config import SimulatorConfig
-from imagequeue.simulator.faults import REFUSALS, SPOILINGS, Fault, FaultPlan, Kind
+from imagequeue.simulator.faults import BATCH_FAULTS, REFUSALS, SPOILINGS, Fault, FaultPlan, Kind
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
@@ -41,8 +41,8 @@ def billed(running: RunningSimulator) -> int:
     return int(running.control.bill_totals()["nano_usd"])
 
 
-def test_every_kind_is_either_a_refusal_or_a_spoiling() -> None:
-    assert {kind for part in get_args(Kind) for kind in get_args(part)} == REFUSALS | SPOILINGS
+def test_every_kind_is_a_refusal_a_spoiling_or_of_batches() -> None:
+    assert {kind for part in get_args(Kind) for kind in get_args(part)} == REFUSALS | SPOILINGS | BATCH_FAULTS
     assert not REFUSALS & SPOILINGS
 
 

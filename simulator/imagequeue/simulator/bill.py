@@ -18,7 +18,10 @@ ROWS_MAX: Final = 2_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BillRow:
-    """What one request cost and why. `at` is Unix seconds, `nano_usd` nano-dollars, `usage` the answer's tokens."""
+    """What one request cost and why; one in a batch costs its share of the price.
+
+    `at` is Unix seconds, `nano_usd` nano-dollars, `usage` the answer's tokens.
+    """
 
     request_id: str
     client_request_id: str | None
@@ -35,6 +38,7 @@ class BillRow:
     billed: bool
     reason: str
     status: int
+    batch: bool = False
 
 
 class Bill:

@@ -76,6 +76,7 @@ class SimulatorConfig:
     keeps its own size. `render` is `full` (text over the whole picture) or `fast` (one line of text).
     `retired_models` answer 404. `bill_path` names a JSONL file to which each bill row is appended as it is made
     and from which the bill continues after a restart. `url_seconds` is how long an image link lives.
+    `batch_seconds` is how long a batch takes; the provider says 24 hours at most.
     `report_delay_seconds` is how late the costs and usage reports show a bill row.
     `catalog` is laid over the packaged catalog, in the same shape as the `[catalog]` table of the settings.
     """
@@ -93,6 +94,7 @@ class SimulatorConfig:
     bill_path: Path | None = None
     url_seconds: float = 3600.0
     report_delay_seconds: float = 0.0
+    batch_seconds: float = 1.0
     catalog: dict[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

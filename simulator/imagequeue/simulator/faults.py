@@ -1,6 +1,6 @@
 """Which request meets which fault. Decides only; `misbehave` and `refusals` say what then happens on the wire."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, get_args
@@ -46,10 +46,19 @@ Spoiling = Literal[
     "empty",  # 200 with no body
     "empty_data",  # 200 with an empty list of images
 ]
-Kind = Refusal | Spoiling
+BatchFault = Literal[
+    "upload_reset",  # the file is stored, the connection is reset instead of an answer
+    "create_reset",  # the batch is made, the connection is reset instead of an answer
+    "batch_fails",  # the batch is made and fails its validation; nothing is billed
+    "batch_expires",  # the batch ends expired with the second half of its lines not done
+    "batch_stalls",  # the batch stays in progress until it is cancelled
+]
+Kind = Refusal | Spoiling | BatchFault
 
 REFUSALS: Final[frozenset[str]] = frozenset(get_args(Refusal))
 SPOILINGS: Final[frozenset[str]] = frozenset(get_args(Spoiling))
+BATCH_FAULTS: Final[frozenset[str]] = frozenset(get_args(BatchFault))
+ON_IMAGES: Final = REFUSALS | SPOILINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +115,10 @@ class FaultPlan:
         self._uses = [_Use(fault) for fault in faults]
         self._random = random
 
-    def strike(self, *, org: str, model: str) -> Fault | None:
-        """Return the fault that this request meets, if any, and count it."""
+    def strike(self, *, org: str, model: str, among: Collection[str] = ON_IMAGES) -> Fault | None:
+        """Return the fault that this request meets, if any, and count it; `among` are the kinds it can meet."""
         for use in self._uses:
-            if use.fault.concerns(org=org, model=model) and self._hits(use):
+            if use.fault.kind in among and use.fault.concerns(org=org, model=model) and self._hits(use):
                 use.hits += 1
                 return use.fault
         return None

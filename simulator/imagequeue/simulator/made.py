@@ -55,7 +55,7 @@ def tokens(asked: Asked) -> Tokens | None:
     )
 
 
-def price(asked: Asked, used: Tokens | None, at: float) -> int:
+def price(asked: Asked, used: Tokens | None, at: float, delivery: Literal["now", "batch"] = "now") -> int:
     """Return what the request costs at that Unix time, in nano-dollars."""
     return price_call(
         asked.model,
@@ -63,7 +63,7 @@ def price(asked: Asked, used: Tokens | None, at: float) -> int:
         quality=asked.quality,
         n=asked.n,
         usage=None if used is None else Usage.from_answer({"usage": used.answer()}),
-        delivery="now",
+        delivery=delivery,
         on=datetime.fromtimestamp(at, UTC).date(),
         prompt_characters=len(asked.prompt),
         input_images=asked.input_images,

@@ -9,10 +9,12 @@ from random import Random
 from typing import Final
 
 from imagequeue.config.catalog import Model, load_catalog
+from imagequeue.simulator.batch import Batch
 from imagequeue.simulator.bill import Bill
 from imagequeue.simulator.calls import CallLog
 from imagequeue.simulator.config import SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault, FaultPlan
+from imagequeue.simulator.files import Files
 from imagequeue.simulator.limits import Gates
 from imagequeue.simulator.picture import Picture
 
@@ -29,6 +31,8 @@ class Provider:
             self.catalog.tier(org.tier)  # an unknown tier is a ConfigError now and not at the first call
         self.bill = Bill(config.bill_path)
         self.calls = CallLog()
+        self.files = Files()
+        self.batches: dict[str, Batch] = {}
         self._start_name = secrets.token_hex(6)
         self._numbers = count(1)
         self._by_key = {org.api_key: org for org in config.orgs}
@@ -48,6 +52,8 @@ class Provider:
         self.bill.clear()
         self.calls.clear()
         self._links.clear()
+        self.files.clear()
+        self.batches.clear()
         self._begin()
 
     def set_faults(self, faults: Sequence[Fault]) -> None:

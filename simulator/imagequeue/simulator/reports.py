@@ -166,6 +166,6 @@ def _input_price(row: BillRow, catalog: Catalog) -> int:
         quality=row.quality,
         n=row.n,
         usage=Usage(text_input=usage["text_input"], image_input=usage["image_input"]),
-        delivery="now",
+        delivery="batch" if row.batch else "now",
         on=datetime.fromtimestamp(row.at, UTC).date(),
     )

@@ -15,8 +15,10 @@ from aiohttp import web
 
 from imagequeue.simulator import refusals
 from imagequeue.simulator.admin import AdminEndpoints
+from imagequeue.simulator.batches import BatchEndpoints
 from imagequeue.simulator.config import SimulatorConfig
 from imagequeue.simulator.control import ControlEndpoints
+from imagequeue.simulator.file_endpoints import FileEndpoints
 from imagequeue.simulator.images import ImageEndpoints
 from imagequeue.simulator.models import ModelEndpoints
 from imagequeue.simulator.provider import Provider
@@ -38,6 +40,8 @@ def build(config: SimulatorConfig) -> tuple[web.Application, Provider]:
             web.post("/v1/images/variations", images.variations),
             *models.routes(),
             *AdminEndpoints(provider).routes(),
+            *FileEndpoints(provider).routes(),
+            *BatchEndpoints(provider).routes(),
             *ControlEndpoints(provider).routes(),
             web.route("*", "/{rest:.*}", _unknown),
         ]
