@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.keys import Keys
+from imagequeue.queue.connection import ServerRefuses
 
 Argument = str | bytes | int | float
 
@@ -21,6 +22,10 @@ TROUBLE = (
     exceptions.BusyLoadingError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    exceptions.MasterDownError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    ServerRefuses,
 )
 
 

@@ -57,6 +57,11 @@ class Flight:
         self.tasks[job_id] = task
         task.add_done_callback(lambda done: self._land(job_id, done))
 
+    def leave(self, job_id: str) -> None:
+        """The present task gives a job up without having ended its claim; whoever asks for claims finds it again."""
+        if self.tasks.get(job_id) is asyncio.current_task():
+            del self.tasks[job_id]
+
     def all(self) -> list[asyncio.Task[None]]:
         """Return every task that is not done."""
         return [*self.tasks.values(), *self.overtaken]
@@ -184,14 +189,23 @@ class Engine:
             self.flight.add(claim.id, asyncio.create_task(self._live(claims, claim)))
 
     async def _live(self, claims: Claims, claim: Claim) -> None:
-        """One job's life; what nobody foresaw is logged, and the job comes back when the claim is given up."""
+        """One job's life; what nobody foresaw is logged, and the job goes back.
+
+        When not even that works, the claim stands with nobody at work on it: it is asked for and lived again.
+        """
         try:
             await self._life.run(claims, claim)
         except asyncio.CancelledError:
             pass
         except Exception:
             log.exception("a job's life broke off", job=claim.id)
-            await self._life.broke_off(claims, claim)
+            try:
+                await self._life.broke_off(claims, claim)
+            except RedisError:
+                log.exception("a job could not be given back", job=claim.id)
+                await asyncio.sleep(TROUBLE_SECONDS)
+                self.flight.leave(claim.id)
+                self._unsure = True
 
     async def _is_over(self, answer: ClaimAnswer) -> bool:
         """Two looks in a row found nothing to claim, and nothing claimed or delayed in between.

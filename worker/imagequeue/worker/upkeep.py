@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
+from redis.exceptions import RedisError
 
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError, QueueUnavailable
@@ -66,7 +67,7 @@ class Upkeep:
         while this is None or not this.cancelling():
             try:
                 await step()
-            except (QueueUnavailable, *TROUBLE) as error:
+            except (QueueUnavailable, RedisError) as error:  # also an answer that nobody foresaw: the loop goes on
                 self._health.fails("queue", str(error))
                 await asyncio.sleep(HEAL_SECONDS)
             except ImageQueueError as error:
