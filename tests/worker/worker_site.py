@@ -113,9 +113,9 @@ class WorkerSite:
 
 
 def worker_site(
-    url: str, simulator: RunningSimulator, folder: Path, *, orgs: tuple[str, ...] = ("main",)
+    url: str, simulator: RunningSimulator, folder: Path, *, orgs: tuple[str, ...] = ("main",), **more: str
 ) -> WorkerSite:
-    """Return a site whose organizations are those of the simulator with these names."""
+    """Return a site whose organizations are those of the simulator with these names; `more` environment beside it."""
     keys = {org.name: org.api_key for org in simulator.config.orgs}
     entries = [
         {"name": name, "api_key": keys[name], "base_url": simulator.base_url, "tier": "5", "limits": LIMITS}
@@ -128,6 +128,7 @@ def worker_site(
         "IMAGEQUEUE_CALL_TIMEOUT_SECONDS": "5",
         "IMAGEQUEUE_LEASE_SECONDS": "5",
         "RQ_KEY_PREFIX": f"t{uuid4().hex}",
+        **more,
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEQUEUE_", "OPENAI_"))}
     settings = load_settings(environ)

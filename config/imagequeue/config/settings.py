@@ -66,13 +66,14 @@ InputHost = Annotated[
 
 
 class TenantCaps(BaseModel):
-    """What one tenant may spend: per UTC day, per calendar month, and for ever. None is no cap."""
+    """What one tenant may spend: per UTC day, per calendar month, for ever, and on any one job. None is no cap."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     day_usd: Dollars | None = None
     month_usd: Dollars | None = None
     total_usd: Dollars | None = None
+    job_usd: Dollars | None = None
 
     @property
     def day_nano_usd(self) -> NanoUsd | None:
@@ -88,6 +89,11 @@ class TenantCaps(BaseModel):
     def total_nano_usd(self) -> NanoUsd | None:
         """The cap over all time in nano-dollars."""
         return None if self.total_usd is None else parse_usd(self.total_usd)
+
+    @property
+    def job_nano_usd(self) -> NanoUsd | None:
+        """The most that one job may cost with all its attempts, in nano-dollars."""
+        return None if self.job_usd is None else parse_usd(self.job_usd)
 
 
 class Settings(BaseSettings):

@@ -10,7 +10,7 @@ from imagequeue.config.clock import iso
 class QueueStatus:
     """One RQ queue. `waiting` for a time, `parked` for a person, `joined`: for the call of another job or its result.
 
-    `oldest_s`: seconds the first in line has waited. `suspended` is why a person stopped this queue, empty when nobody did.
+    `oldest_s`: seconds the first in line has waited. `suspended` is why a person stopped this queue, else empty.
     """
 
     name: str

@@ -8,7 +8,7 @@ from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
 from imagequeue.config.settings import TenantCaps
-from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Settlement
+from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Saving, Settlement
 from imagequeue.queue.claims import Claim
 from imagequeue.queue.stored import Stored
 from imagequeue.store.store import StoredImage
@@ -63,9 +63,10 @@ def caps(job: Job, org: Org, tenant_caps: TenantCaps | None) -> tuple[Cap, ...]:
             found.append(Cap(kind="tenant_month", limit_nano=parse_usd(tenant_caps.month_usd)))
         if tenant_caps.total_usd is not None:
             found.append(Cap(kind="tenant_total", limit_nano=parse_usd(tenant_caps.total_usd)))
-    ceiling = job.max_cost_nano_usd()
-    if ceiling is not None:
-        found.append(Cap(kind="job", limit_nano=ceiling))
+    ceilings = (job.max_cost_nano_usd(), None if tenant_caps is None else tenant_caps.job_nano_usd)
+    known = [ceiling for ceiling in ceilings if ceiling is not None]
+    if known:
+        found.append(Cap(kind="job", limit_nano=min(known)))
     return tuple(found)
 
 
@@ -76,8 +77,13 @@ def settlement(
     cost_nano: NanoUsd,
     *,
     client_request_id: str,
+    first_choice_nano: NanoUsd | None = None,
 ) -> Settlement:
-    """Return how a call that brought images is booked."""
+    """Return how a call that brought images is booked.
+
+    `first_choice_nano` is what the model of the job's first choice would have cost, for a job that overflowed: what
+    was paid beyond it is the premium.
+    """
     usage = images.body.get("usage")
     return Settlement(
         usd_nano=cost_nano,
@@ -88,6 +94,27 @@ def settlement(
         status_code=answer.status,
         request_id=answer.request_id,
         client_request_id=client_request_id,
+        savings=() if first_choice_nano is None else (overflow(first_choice_nano, cost_nano),),
+    )
+
+
+def overflow(first_choice_nano: NanoUsd, cost_nano: NanoUsd) -> Saving:
+    """Return what an overflow saved: below zero when it cost a premium."""
+    return Saving(kind="overflow", usd_nano=first_choice_nano - cost_nano)
+
+
+def price(job: Job, model: Model, made: int, on: date) -> NanoUsd:
+    """Return the price of `made` images by the catalog, before any answer."""
+    return price_call(
+        model,
+        size=job.size,
+        quality=job.quality,
+        n=made,
+        usage=None,
+        delivery="now",
+        on=on,
+        prompt_characters=len(job.prompt),
+        input_images=len(job.images) + (job.mask is not None),
     )
 
 

@@ -25,6 +25,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from imagequeue.config.catalog import Catalog, Model
 from imagequeue.config.clock import Clock
@@ -72,6 +73,14 @@ FAULT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstChoice:
+    """What an overflowed job would have been called as."""
+
+    job: Job
+    model: Model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """One claim being worked on: the job as it will be called, by whom."""
 
@@ -82,7 +91,12 @@ class Work:
     pool: Pool
     tries: int
     files: Files = field(default_factory=list)
-    overflowed: bool = False
+    first_choice: FirstChoice | None = None
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether it is called on another model than its first choice, which refused it."""
+        return self.first_choice is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,7 +313,10 @@ class JobLife:
         stored = tuple([await self._keep(picture) for picture in pictures])
         crashpoint("store.after")
         cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
-        entry = book.settlement(answer, images, stored, cost_nano, client_request_id=_request_name(work, held))
+        entry = book.settlement(
+            answer, images, stored, cost_nano, client_request_id=_request_name(work, held),
+            first_choice_nano=_first_choice_nano(work, len(pictures), answer.ended_at.date()),
+        )  # fmt: skip
         entry = await parts.telling.success(
             work.claim.id, work.job, held.attempt_id, entry, model=work.model.name, org=work.pool.org.name
         )
@@ -374,7 +391,8 @@ class JobLife:
         if decision.pause_seconds and not work.overflowed:
             other = await parts.overflow.elsewhere(work.claims, work.claim, work.job, work.pool)
             if other is not None:
-                moved = replace(work, job=other.job, model=other.model, pool=other.pool, overflowed=True)
+                first = FirstChoice(job=work.job, model=work.model)
+                moved = replace(work, job=other.job, model=other.model, pool=other.pool, first_choice=first)
                 await self._hold_and_call(moved)
                 return
         await parts.returns.back(work.claims, work.claim, reason=decision.reason)
@@ -385,6 +403,12 @@ class JobLife:
 
     async def _in_ledger(self, step: Callable[[], Awaitable[bool]]) -> bool:
         return await until_done(self._parts.health, "ledger", step)
+
+
+def _first_choice_nano(work: Work, made: int, on: date) -> NanoUsd | None:
+    """What the refused model would have cost for as many images; None for a job that did not overflow."""
+    first = work.first_choice
+    return None if first is None else book.price(first.job, first.model, made, on)
 
 
 def _request_name(work: Work, held: Held) -> str:
