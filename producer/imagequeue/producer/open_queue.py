@@ -17,6 +17,7 @@ from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and enqueueing does without
     from imagequeue.ledger.ledger import Ledger
+    from imagequeue.producer.inputs import Inputs
     from imagequeue.queue.acts import Acts
     from imagequeue.queue.hits import HitDelivery
     from imagequeue.queue.reading import JobReader
@@ -76,6 +77,16 @@ class OpenQueue:
         ledger = await self.ledger()
         announcer = Announcer(self.scripts, ledger, self.settings, SystemClock())
         return Acts(self.scripts, ledger, ttl_seconds=self.settings.result_ttl_seconds, announcer=announcer)
+
+    async def inputs(self) -> "Inputs":
+        """Return what keeps input images; it opens the ledger and the store."""
+        from imagequeue.producer.inputs import Inputs
+        from imagequeue.store.store import open_store
+
+        ledger = await self.ledger()
+        if self._store is None:
+            self._store = open_store(self.settings.store_url)
+        return Inputs(self._store, ledger, self.catalog)
 
     def status(self) -> "StatusReader":
         """Return what reads the status of everything."""

@@ -8,12 +8,13 @@ with ImageQueue() as queue:
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from imagequeue.config.job import Priority
 from imagequeue.config.settings import Settings
-from imagequeue.producer.client import WAIT_SECONDS, AsyncImageQueue, JobHandle, JobId, JobLike
+from imagequeue.producer.client import DEFAULT_TENANT, WAIT_SECONDS, AsyncImageQueue, JobHandle, JobId, JobLike
 from imagequeue.queue.acts import Acted
 from imagequeue.queue.listing import JobQuery
 from imagequeue.queue.reading import ViewPage
@@ -51,6 +52,10 @@ class ImageQueue:
     def submit_many(self, jobs: Iterable[JobLike]) -> list[JobHandle]:
         """Queue many jobs; all are checked before the first is queued."""
         return self._run(self._queue.submit_many(list(jobs)))
+
+    def upload(self, image: bytes | Path | str, *, tenant: str = DEFAULT_TENANT) -> str:
+        """Keep an image for a tenant and return its reference, for the `images` and `mask` of jobs."""
+        return self._run(self._queue.upload(image, tenant=tenant))
 
     def get(self, job: JobId) -> JobView:
         """Return a job as it is now."""

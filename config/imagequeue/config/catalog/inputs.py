@@ -31,18 +31,20 @@ class Measured(Protocol):
         ...
 
 
-def check_inputs(images: Sequence[Measured], mask: Measured | None, model: Model) -> None:
+def check_inputs(images: Sequence[Measured | None], mask: Measured | None, model: Model) -> None:
     """JobRefused names the first input that the model does not take, and what it takes.
 
-    A mask is laid over the first image, so it has its size. How many there may be is `check_job`'s to say.
+    A mask is laid over the first image, so it has its size. How many there may be is `check_job`'s to say. None is an
+    image of which nothing is known yet.
     """
     for place, image in enumerate(images):
-        _check(f"images.{place}", image, model)
+        if image is not None:
+            _check(f"images.{place}", image, model)
     if mask is None:
         return
     _check("mask", mask, model)
     first = images[0]
-    if (mask.width, mask.height) != (first.width, first.height):
+    if first is not None and (mask.width, mask.height) != (first.width, first.height):
         raise JobRefused(
             "mask", f"it is {mask.width} x {mask.height} pixels; the first image is {first.width} x {first.height}"
         )

@@ -1,6 +1,7 @@
 """The command `enqueue`: one job from the command line, or many from a file or a pipe; with --wait until they end."""
 
 import asyncio
+import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from imagequeue.config.errors import JobRefused
 
 if TYPE_CHECKING:
     from imagequeue.producer.client import AsyncImageQueue, JobHandle
+    from imagequeue.producer.commands.progress import Bar
 
 STANDARD_INPUT: Final = "-"
 CHECKS_PER_NOTE: Final = 500
@@ -53,9 +55,12 @@ def enqueue(
     max_attempts: Annotated[int | None, typer.Option(help="Calls that may fail before the job fails; 5.")] = None,
     max_cost_usd: Annotated[str | None, typer.Option(help="The most all its calls may cost, in dollars.")] = None,
     on_doubt: Annotated[str | None, typer.Option(help="retry or hold, when a call is never answered.")] = None,
-    operation: Annotated[str | None, typer.Option(help="generation, edit or variation.")] = None,
-    image: Annotated[list[str] | None, typer.Option(help="Input image of an edit; may be repeated.")] = None,
-    mask: Annotated[str | None, typer.Option(help="Mask of an edit.")] = None,
+    operation: Annotated[str | None, typer.Option(help="generation, edit or variation; edit with --image.")] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="Input image: a file, sha256:DIGEST or http(s) address; may be repeated. It makes an edit."),
+    ] = None,
+    mask: Annotated[str | None, typer.Option(help="Mask of an edit, as --image; transparent where to change.")] = None,
     webhook: Annotated[str | None, typer.Option(help="URL told when the job ends.")] = None,
     metadata: Annotated[str | None, typer.Option(help="JSON object of your own; comes back with the job.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for all; exit 1 unless all succeed.")] = False,  # noqa: FBT002 - typer makes an option of it
@@ -86,12 +91,14 @@ async def _enqueue(path: str | None, fields: Mapping[str, object], *, wait: bool
 
 async def _enqueue_file(queue: "AsyncImageQueue", lines: IO[bytes]) -> "list[JobHandle]":
     from imagequeue.producer.commands.progress import bar
+    from imagequeue.producer.file_inputs import FileInputs
     from imagequeue.producer.job_file import JobFile
     from imagequeue.producer.known_keys import refuse_known
 
-    with JobFile(queue.entry) as jobs:
+    taking_in = FileInputs(asyncio.get_running_loop(), queue.inputs)
+    with JobFile(queue.entry, taking_in) as jobs:
         with bar("checking", None) as shown:
-            jobs.check(lines, lambda count: shown.show(count) if count % CHECKS_PER_NOTE == 0 else None)
+            await asyncio.to_thread(jobs.check, lines, functools.partial(_note, shown))
         await refuse_known(queue.scripts, jobs.lines())
         handles: list[JobHandle] = []
         with bar("queueing", jobs.count) as shown:
@@ -102,6 +109,11 @@ async def _enqueue_file(queue: "AsyncImageQueue", lines: IO[bytes]) -> "list[Job
     return handles
 
 
+def _note(shown: "Bar", count: int) -> None:
+    if count % CHECKS_PER_NOTE == 0:
+        shown.show(count)
+
+
 def _chosen_source(source: str | None, file: Path | None, fields: Mapping[str, object]) -> str | None:
     """The file to read, `-` for standard input, or None for the one job of the options."""
     paths = [path for path in (source, None if file is None else str(file)) if path is not None]
@@ -110,7 +122,7 @@ def _chosen_source(source: str | None, file: Path | None, fields: Mapping[str, o
     if paths and fields:
         given = ", ".join(f"--{name.replace('_', '-')}" for name in fields)
         raise typer.BadParameter(f"in a file each line says its own {given}")
-    if not paths and "prompt" not in fields:
+    if not paths and "prompt" not in fields and fields.get("operation") != "variation":
         raise typer.BadParameter("--prompt TEXT, --file JOBS.jsonl or - is needed")
     return paths[0] if paths else None
 
@@ -143,6 +155,7 @@ def _fields(options: Mapping[str, object]) -> dict[str, object]:
         given["tags"] = parse_tags(tags)  # type: ignore[arg-type]  # typer gives a list of text
     if images := options.get("image"):
         given["images"] = images
+        given.setdefault("operation", "edit")
     if (metadata := options.get("metadata")) is not None:
         given["metadata"] = _json(str(metadata))
     return given

@@ -18,11 +18,13 @@ from imagequeue.producer.door.jobs import job_routes
 from imagequeue.producer.door.journal import Journal
 from imagequeue.producer.door.metrics import metric_routes
 from imagequeue.producer.door.mounts import HOME, Mounted
+from imagequeue.producer.door.openai_edits import edit_routes
 from imagequeue.producer.door.openai_images import openai_routes
 from imagequeue.producer.door.parts import Asked, Door
 from imagequeue.producer.door.reports import report_routes
 from imagequeue.producer.door.serving import on_http_exception, route
 from imagequeue.producer.door.switches import switch_routes
+from imagequeue.producer.door.uploads import upload_routes
 
 DESCRIPTION_PATH: Final = "/openapi.json"
 
@@ -45,6 +47,8 @@ def api_routes() -> list[Route]:
         *job_routes(),
         *event_routes(),
         *openai_routes(),
+        *edit_routes(),
+        *upload_routes(),
         *image_routes(),
         *report_routes(),
         *switch_routes(),

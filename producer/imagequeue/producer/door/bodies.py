@@ -12,9 +12,9 @@ JSON_BYTES_MAX: Final = 1_048_576
 BULK_BYTES_MAX: Final = 209_715_200
 
 
-async def read_json(request: Request, *, empty: object = ...) -> object:
+async def read_json(request: Request, *, empty: object = ..., bytes_max: int = JSON_BYTES_MAX) -> object:
     """Return the decoded body; `empty` for no body at all when that is given. Problem 400 or 413 otherwise."""
-    body = await read_body(request, JSON_BYTES_MAX)
+    body = await read_body(request, bytes_max)
     if not body and empty is not ...:
         return empty
     try:

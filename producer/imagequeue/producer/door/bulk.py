@@ -15,7 +15,7 @@ from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import NO_RETRY, Problem
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
-from imagequeue.producer.door.submitting import entry_of, submit
+from imagequeue.producer.door.submitting import entry_of, submit, taken_in
 from imagequeue.queue.entries import BATCH_MAX, Entry
 
 CHUNK_JOBS: Final = BATCH_MAX
@@ -55,7 +55,7 @@ async def create_bulk(asked: Asked) -> Response:
         async for line in _lines(asked):
             tally.lines += 1
             if line.strip():
-                chunk.append(_entry(asked, line, tally.lines))
+                chunk.append(await _entry(asked, line, tally.lines))
             if len(chunk) >= CHUNK_JOBS:
                 await _queue(asked, chunk, tally)
         await _queue(asked, chunk, tally)
@@ -76,11 +76,12 @@ async def _lines(asked: Asked) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _entry(asked: Asked, line: bytes, number: int) -> Entry:
+async def _entry(asked: Asked, line: bytes, number: int) -> Entry:
     if len(line) > JOB_BYTES_MAX:
         raise JobRefused(f"line {number}: job", f"at most {JOB_BYTES_MAX} bytes of JSON")
     try:
-        return entry_of(asked.door, asked.caller, from_json(line, allow_inf_nan=False))
+        value = await taken_in(asked.door, asked.caller, from_json(line, allow_inf_nan=False))
+        return entry_of(asked.door, asked.caller, value)
     except JobRefused as error:
         raise JobRefused(f"line {number}: {error.field}", error.message) from error
     except ValueError as error:

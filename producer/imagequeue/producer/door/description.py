@@ -13,6 +13,7 @@ from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
 from imagequeue.queue.listing import PAGE_MAX
 
 JSON: Final = "application/json"
+FORM: Final = "multipart/form-data"
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
 RETRY_EXAMPLE: Final = {"priority": "high"}
 KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
@@ -159,6 +160,39 @@ def _images() -> dict[str, Any]:
                 errors=(404, 408, 409, 413, 504),
             )
         },
+        "/v1/images/edits": {
+            "post": _operation(
+                "edit",
+                "The image API's own call with input images: by form, or by JSON that names them",
+                200,
+                schemas.GENERATED,
+                body=_form(schemas.EDIT_FORM, schemas.EDIT),
+                parameters=asked,
+                errors=(404, 408, 409, 413, 504),
+            )
+        },
+        "/v1/images/variations": {
+            "post": _operation(
+                "vary",
+                "The image API's own call for a variation, where a server still has it",
+                200,
+                schemas.GENERATED,
+                body=_form(schemas.VARIATION_FORM),
+                parameters=asked,
+                errors=(404, 408, 409, 413, 504),
+            )
+        },
+        "/v1/images": {
+            "post": _operation(
+                "uploadImages",
+                "Keep images, to be named by jobs that edit them",
+                201,
+                schemas.UPLOADED,
+                body=_form(schemas.UPLOAD_FORM),
+                parameters=[_in_query("tenant", {"type": "string", "minLength": 1, "maxLength": 64})],
+                errors=(413,),
+            )
+        },
         "/v1/images/{sha256}": {"get": show},
         "/v1/models": {"get": _operation("listModels", "Models that are served", 200, schemas.MODELS)},
     }
@@ -262,6 +296,13 @@ def _answer(description: str, schema: Schema, media: str = JSON) -> Schema:
 
 def _body(schema: Schema, example: object) -> Schema:
     return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
+
+
+def _form(schema: Schema, as_json: Schema | None = None) -> Schema:
+    content: Schema = {FORM: {"schema": schema}}
+    if as_json is not None:
+        content[JSON] = {"schema": as_json, "example": as_json["examples"][0]}
+    return {"required": True, "content": content}
 
 
 def _in_path(name: str, pattern: str) -> Schema:

@@ -15,7 +15,7 @@ from imagequeue.producer.door.problems import CLIENT_GONE, Problem
 from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import page_json, tenant_of, view_json
-from imagequeue.producer.door.submitting import entries_of, entry_of, submit
+from imagequeue.producer.door.submitting import entries_of, entry_of, submit, taken_in
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.acts import Acted
 from imagequeue.queue.record import check_id, read_records
@@ -46,6 +46,7 @@ async def create_jobs(asked: Asked) -> Response:
     key = asked.request.headers.get(IDEMPOTENCY_KEY)
     if isinstance(body, list):
         return await _create_many(asked, body, key)
+    body = await taken_in(asked.door, asked.caller, body)
     entry = entry_of(asked.door, asked.caller, _with_key(body, key))
     handles = await submit(asked.door, asked.caller, [entry])
     answer = (await _answers(asked, handles))[0]
@@ -57,7 +58,8 @@ async def _create_many(asked: Asked, body: Sequence[object], key: str | None) ->
         raise JobRefused("Idempotency-Key", "for a list, each job has an idempotency_key of its own")
     if not 1 <= len(body) <= JOBS_PER_REQUEST_MAX:
         raise JobRefused("job", f"a list of 1 to {JOBS_PER_REQUEST_MAX}; /v1/jobs/bulk takes any number")
-    entries = entries_of(asked.door, asked.caller, body)
+    values = [await taken_in(asked.door, asked.caller, value) for value in body]
+    entries = entries_of(asked.door, asked.caller, values)
     asked.door.access.charge(asked.caller, len(entries))
     handles = await submit(asked.door, asked.caller, entries)
     return JSONResponse({"jobs": await _answers(asked, handles)}, 202)

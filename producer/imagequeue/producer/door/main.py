@@ -29,6 +29,7 @@ from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.door.recent import RecentStatus
 from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
+from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.reading import JobReader
@@ -123,6 +124,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                 access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),
                 budgets=Budgets(queue.scripts, catalog, clock),
                 owners=ImageOwners(ledger),
+                inputs=Inputs(store, ledger, catalog),
             )
         finally:
             listening.cancel()

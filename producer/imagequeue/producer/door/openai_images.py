@@ -13,10 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from imagequeue.config.errors import ImageQueueError, StoreUnavailable
+from imagequeue.config.job import Operation
 from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.links import signed
 from imagequeue.producer.door.openai_answer import failure, success
 from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience, read_request, shape_of
+from imagequeue.producer.door.openai_stream import MEDIA_TYPE, completed_events
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.patience import wait_seconds
 from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, refused, too_many, unavailable
@@ -45,7 +47,6 @@ def openai_routes() -> list[Route]:
     """Return the routes that speak the image API's contract."""
     return [
         route("/v1/images/generations", "POST", generate, scope="submit"),
-        route("/v1/images/edits", "POST", edit, scope="submit"),
         route("/v1/models", "GET", list_models, scope="read"),
     ]
 
@@ -53,8 +54,13 @@ def openai_routes() -> list[Route]:
 async def generate(asked: Asked) -> Response:
     """Queue a job, wait for it, answer with its images."""
     check_known(asked.request.query_params, ())
+    return await serve(asked, await read_json(asked.request), "generation")
+
+
+async def serve(asked: Asked, body: object, operation: Operation) -> Response:
+    """Queue what a decoded body asks for, wait for it, answer with its images, as events when it asks for a stream."""
     headers = asked.request.headers
-    wanted = read_request(await read_json(asked.request), headers, asked.caller.tenant)
+    wanted = read_request(body, headers, asked.caller.tenant, operation)
     patience = read_patience(headers, PATIENCE_SECONDS, PATIENCE_SECONDS_MAX)
     entry = _entry(asked, wanted)
     await _check_line(asked, entry, patience)
@@ -68,11 +74,6 @@ async def generate(asked: Asked) -> Response:
         problem.headers[JOB_HEADER] = handle.id
         raise
     return await _answer(asked, wanted, view)
-
-
-async def edit(asked: Asked) -> Response:
-    """Refuse an edit: this version makes none."""
-    raise refused("operation", "edits are not available in this version; accepted: POST /v1/images/generations")
 
 
 async def list_models(asked: Asked) -> Response:
@@ -94,7 +95,10 @@ def _entry(asked: Asked, wanted: Wanted) -> Entry:
     model = wanted.job.model
     if model is not None and model not in asked.door.catalog.models:
         raise Problem(404, f"The model '{model}' does not exist.", code="model_not_found", param="model")
-    return entry_of_job(asked.door, asked.caller, wanted.job)
+    entry = entry_of_job(asked.door, asked.caller, wanted.job)
+    if wanted.stream and not asked.door.catalog.model(str(entry.job.model)).accepts.partial_images_max:
+        raise refused("stream", f"{entry.job.model} does not stream; accepted: false, or leave it out")
+    return entry
 
 
 async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> None:
@@ -161,7 +165,11 @@ async def _answer(asked: Asked, wanted: Wanted, view: JobView) -> Response:
     model = asked.door.catalog.model(str(view.job["model"]))
     shape = shape_of(wanted, asked.door.catalog, model.name)
     data = [await _shown(asked, image, shape) for image in view.images]
-    return JSONResponse(success(view, model, data), headers=headers)
+    answer = success(view, model, data)
+    if wanted.stream:
+        events = completed_events(answer, data, wanted.job.operation)
+        return Response(b"".join(events), media_type=MEDIA_TYPE, headers=headers)
+    return JSONResponse(answer, headers=headers)
 
 
 async def _shown(asked: Asked, image: Image, shape: Shape) -> dict[str, object]:

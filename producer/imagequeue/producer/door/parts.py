@@ -17,6 +17,7 @@ from imagequeue.producer.door.budgets import Budgets
 from imagequeue.producer.door.gathering import Gathering
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.recent import RecentStatus
+from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.reading import JobReader
 from imagequeue.queue.scripts import Scripts
@@ -42,6 +43,7 @@ class Door:
     access: Access
     budgets: Budgets
     owners: ImageOwners
+    inputs: Inputs
 
 
 @dataclass(frozen=True, kw_only=True)

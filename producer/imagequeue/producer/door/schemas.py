@@ -143,13 +143,68 @@ GENERATION: Final[Schema] = {
         **{name: maybe(TEXT) for name in ("size", "quality", "style", "background", "output_format")},
         "response_format": maybe({"type": "string", "enum": ["url", "b64_json"]}),
         **{name: maybe(TEXT) for name in ("user", "safety_identifier")},
-        "stream": maybe({"type": "boolean", "const": False}),
-        "partial_images": maybe({"type": "integer", "const": 0}),
+        "stream": maybe({"type": "boolean"}),
+        "partial_images": maybe({"type": "integer", "minimum": 0, "maximum": 3}),
         "moderation": maybe({"type": "string", "const": "auto"}),
         "output_compression": maybe({"type": "integer", "const": 100}),
     },
     "examples": [{"model": "dall-e-3", "prompt": "a lighthouse at dusk", "size": "1792x1024"}],
 }
+_NAMED: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {
+        "image_url": {"type": "string", "minLength": 1, "description": "An http(s) address or a base64 data URL."},
+        "file_id": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Of an uploaded image."},
+    },
+}
+_FILE: Final[Schema] = {"type": "string", "format": "binary"}
+_IMAGES: Final[Schema] = {"type": "array", "items": _NAMED, "minItems": 1, "maxItems": 16}
+_EDITED: Final[Schema] = {name: schema for name, schema in GENERATION["properties"].items() if name != "style"}
+EDIT: Final[Schema] = {
+    "type": "object",
+    "required": ["prompt", "images"],
+    "additionalProperties": False,
+    "properties": {**_EDITED, "images": _IMAGES, "mask": maybe(_NAMED)},
+    "examples": [{"prompt": "with a hat", "images": [{"file_id": f"sha256:{SHA256}"}]}],
+}
+EDIT_FORM: Final[Schema] = {
+    "type": "object",
+    "required": ["prompt", "image"],
+    "properties": {**_EDITED, "image": {"type": "array", "items": _FILE, "maxItems": 16}, "mask": _FILE},
+}
+VARIATION_FORM: Final[Schema] = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": _FILE,
+        **{name: GENERATION["properties"][name] for name in ("model", "n", "size", "response_format", "user")},
+    },
+}
+UPLOAD_FORM: Final[Schema] = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {"image": {"type": "array", "items": _FILE, "minItems": 1, "maxItems": 17}},
+}
+UPLOADED: Final = obj(
+    {
+        "images": items(
+            obj(
+                {
+                    "reference": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+                    "sha256": TEXT,
+                    "bytes": {"type": "integer"},
+                    "width": {"type": "integer"},
+                    "height": {"type": "integer"},
+                    "format": {"type": "string", "enum": ["png", "jpeg", "webp", "gif"]},
+                    "url": TEXT,
+                }
+            )
+        )
+    }
+)
 GENERATED: Final = {
     "type": "object",
     "required": ["created", "data"],

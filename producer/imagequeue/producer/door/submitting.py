@@ -5,9 +5,10 @@ from typing import Final
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import Job, parse_job
-from imagequeue.producer.client import JobHandle
+from imagequeue.producer.client import DEFAULT_TENANT, JobHandle
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.parts import Door
+from imagequeue.producer.inputs import needs_keeping
 from imagequeue.queue.entries import Entry
 
 TENANT: Final = "tenant"
@@ -51,6 +52,7 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     What was taken from the budget for jobs that were there before, or that stored results answered, is given back; for
     jobs of which nobody knows whether they were queued, it is not.
     """
+    await _check_inputs(door, entries)
     taken = await door.budgets.take(caller, [entry.job for entry in entries])
     try:
         handles = await _send(door, entries)
@@ -61,6 +63,26 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     free = [entry.job for entry, handle in zip(entries, handles, strict=True) if handle.cached or not handle.created]
     await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in free))
     return handles
+
+
+async def taken_in(door: Door, caller: Caller, value: object) -> object:
+    """Return a decoded job object with references where its images stood as data URLs; these are kept."""
+    if not isinstance(value, Mapping) or not needs_keeping(value):
+        return value
+    tenant = str(value.get(TENANT) or caller.tenant or DEFAULT_TENANT)
+    caller.check_owns(tenant)
+    return await door.inputs.taken_in(value, tenant)
+
+
+async def _check_inputs(door: Door, entries: Sequence[Entry]) -> None:
+    """JobRefused names the first image that a job may not use, and the job's place when there are many."""
+    for place, entry in enumerate(entries):
+        if not entry.job.images:
+            continue
+        try:
+            await door.inputs.check(entry.job)
+        except JobRefused as error:
+            raise JobRefused(error.field if len(entries) == 1 else f"{place}.{error.field}", error.message) from error
 
 
 async def _send(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:

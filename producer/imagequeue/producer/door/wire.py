@@ -19,8 +19,10 @@ HEADER_BYTES_MAX: Final = 32_768
 HEADERS_SECONDS_MAX: Final = 10.0
 BODY_SECONDS_MAX: Final = 30.0
 BULK_BODY_SECONDS_MAX: Final = 900.0
+UPLOAD_BODY_SECONDS_MAX: Final = 300.0
 STALL_SECONDS_MAX: Final = 60.0
 BULK_PATH: Final = "/v1/jobs/bulk"
+UPLOAD_PATHS: Final = ("/v1/images", "/v1/images/edits", "/v1/images/variations")
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -32,6 +34,7 @@ class DoorProtocol(H11Protocol):
     headers_seconds_max = HEADERS_SECONDS_MAX
     body_seconds_max = BODY_SECONDS_MAX
     bulk_body_seconds_max = BULK_BODY_SECONDS_MAX
+    upload_body_seconds_max = UPLOAD_BODY_SECONDS_MAX
     stall_seconds_max = STALL_SECONDS_MAX
 
     def __init__(
@@ -98,8 +101,10 @@ class DoorProtocol(H11Protocol):
             self._disarm()  # the request is whole, or none has begun
 
     def _body_seconds(self) -> float:
-        bulk = self.scope is not None and self.scope["path"] == BULK_PATH
-        return self.bulk_body_seconds_max if bulk else self.body_seconds_max
+        path = None if self.scope is None else self.scope["path"]
+        if path == BULK_PATH:
+            return self.bulk_body_seconds_max
+        return self.upload_body_seconds_max if path in UPLOAD_PATHS else self.body_seconds_max
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
