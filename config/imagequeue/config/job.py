@@ -93,7 +93,8 @@ Reference = Annotated[
     AfterValidator(_storable),
     AfterValidator(checked_reference),
 ]
-Label = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
+Intent = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
 
 
 class Job(BaseModel):
@@ -126,8 +127,8 @@ class Job(BaseModel):
     priority: Priority = "default"
     tenant: Name = "default"
     tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = {}
-    intent: Annotated[Label, Field(max_length=128)] | None = None
-    idempotency_key: Annotated[Label, Field(max_length=255)] | None = None
+    intent: Intent | None = None
+    idempotency_key: IdempotencyKey | None = None
     cache: CacheUse | None = None
     overflow: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
     delivery: Delivery = "now"

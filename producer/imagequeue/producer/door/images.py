@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imagequeue.config.errors import NotFound
+from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.links import is_good
 from imagequeue.producer.door.parts import Asked, Door
 from imagequeue.producer.door.problems import forbidden
@@ -16,7 +17,7 @@ from imagequeue.producer.door.serving import let_in, route
 from imagequeue.store.formats import MEDIA_TYPES, SUFFIXES, NotAnImage, inspect
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
-CACHE: Final = "private, max-age=31536000, immutable"
+CACHE_SECONDS: Final = 31_536_000
 CONTENT_POLICY: Final = "default-src 'none'; sandbox"
 
 
@@ -26,19 +27,46 @@ def image_routes() -> list[Route]:
 
 
 async def show_image(asked: Asked) -> Response:
-    """Send an image; 304 when the client has it already."""
+    """Send an image; 304 when the client has it already.
+
+    What a key opens is for that client's own cache. What opens without one, by a signed link or at a door without keys,
+    a cache in front of the door may keep and give to others, a signed link for as long as it holds.
+    """
     sha256 = str(asked.request.path_params["sha256"])
     check_known(asked.request.query_params, ("expires", "signature", "download"))
     by_signature = "signature" in asked.request.query_params and "authorization" not in asked.request.headers
     caller = None if by_signature else let_in(asked.request, asked.door.access, "read")
-    data = await asked.door.store.get(sha256) if SHA256.fullmatch(sha256) else None
+    data = await _data(asked, sha256)
     if caller is None:
         _check_signature(asked, sha256)
     elif data is not None and caller.tenant is not None:
         await _check_owner(asked.door, caller.tenant, sha256)
     if data is None:
         raise NotFound(f"image {sha256[:64]}: there is none of this digest")
-    return _answer(asked.request, sha256, data)
+    return _answer(asked.request, sha256, data, _cache_control(asked, caller))
+
+
+async def _data(asked: Asked, sha256: str) -> bytes | None:
+    """The image's bytes, empty when the client has them already; None when there is none of this digest."""
+    if not SHA256.fullmatch(sha256):
+        return None
+    if _has_it(asked.request, sha256):
+        return b"" if await asked.door.store.exists(sha256) else None
+    return await asked.door.store.get(sha256)
+
+
+def _has_it(request: Request, sha256: str) -> bool:
+    given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return "*" in given or f'"{sha256}"' in given
+
+
+def _cache_control(asked: Asked, caller: Caller | None) -> str:
+    seconds, whose = CACHE_SECONDS, "public"
+    if caller is None:
+        seconds = max(int(asked.request.query_params["expires"]) - int(asked.door.clock.now().timestamp()), 0)
+    elif caller.key is not None:
+        whose = "private"
+    return f"{whose}, max-age={min(seconds, CACHE_SECONDS)}, immutable"
 
 
 async def _check_owner(door: Door, tenant: str, sha256: str) -> None:
@@ -53,10 +81,10 @@ def _check_signature(asked: Asked, sha256: str) -> None:
         raise forbidden("this link is not ours or has expired; ask for the image again")
 
 
-def _answer(request: Request, sha256: str, data: bytes) -> Response:
-    tag = f'"{sha256}"'
-    headers = {"ETag": tag, "Cache-Control": CACHE, "Content-Security-Policy": CONTENT_POLICY}
-    if tag in [given.strip().removeprefix("W/") for given in request.headers.get("if-none-match", "").split(",")]:
+def _answer(request: Request, sha256: str, data: bytes, cache_control: str) -> Response:
+    headers = {"ETag": f'"{sha256}"', "Cache-Control": cache_control, "Content-Security-Policy": CONTENT_POLICY}
+    headers["Vary"] = "Authorization"
+    if _has_it(request, sha256):
         return Response(status_code=304, headers=headers)
     try:
         image_format = inspect(data).format
