@@ -54,12 +54,12 @@ def summary(
 
 def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here, not to the terminal.")] = None,
-    kind: Annotated[str, typer.Option("--format", help="csv or jsonl.")] = "csv",
+    kind: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet.")] = "csv",
     entries: Annotated[bool, typer.Option("--entries", help="The double entries instead of the attempts.")] = False,  # noqa: FBT002 - typer makes an option of it
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Write every attempt, or every double entry, as CSV or JSON lines."""
+    """Write every attempt, or every double entry, as CSV, JSON lines or Parquet."""
     from imagequeue.producer.commands.ledger_export import FORMATS, export_to
 
     if kind not in FORMATS:

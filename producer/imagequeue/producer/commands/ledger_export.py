@@ -1,4 +1,4 @@
-"""Writes exported rows as CSV or JSON lines."""
+"""Writes exported rows as CSV, JSON lines or Parquet, one after the other."""
 
 import csv
 import json
@@ -6,17 +6,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Final, TextIO
 
 from sqlalchemy import Connection
 
 from imagequeue.config.errors import ImageQueueError
-from imagequeue.ledger.export import FlatRow, export_attempts, export_entries
+from imagequeue.ledger.export import (
+    ATTEMPT_COLUMNS,
+    ENTRY_COLUMNS,
+    FlatRow,
+    export_attempts,
+    export_entries,
+    readable_names,
+)
+from imagequeue.producer.commands.ledger_parquet import write_parquet
 
-FORMATS: Final = ("csv", "jsonl")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+FORMATS: Final = ("csv", "jsonl", "parquet")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet would take for a formula
 
 
 def export_to(
@@ -26,8 +33,11 @@ def export_to(
 
     def report(connection: Connection) -> int:
         rows = (export_entries if entries else export_attempts)(connection, since, until)
+        columns = ENTRY_COLUMNS if entries else ATTEMPT_COLUMNS
+        if kind == "parquet":
+            return write_parquet(output, columns, rows)
         with _opened(output) as file:
-            return _write_csv(file, rows) if kind == "csv" else _write_lines(file, rows)
+            return _write_csv(file, columns, rows) if kind == "csv" else _write_lines(file, rows)
 
     return report
 
@@ -48,14 +58,10 @@ def _write_lines(file: TextIO, rows: Iterator[FlatRow]) -> int:
     return sum(file.write(json.dumps(dict(row), ensure_ascii=False) + "\n") > 0 for row in rows)
 
 
-def _write_csv(file: TextIO, rows: Iterator[FlatRow]) -> int:
-    first = next(rows, None)
-    if first is None:
-        return 0
-    writer = csv.DictWriter(file, list(first))
-    writer.writeheader()
-    cells = ({name: _cell(value) for name, value in row.items()} for row in chain([first], rows))
-    return sum(writer.writerow(row) > 0 for row in cells)
+def _write_csv(file: TextIO, columns: tuple[str, ...], rows: Iterator[FlatRow]) -> int:
+    writer = csv.writer(file)
+    writer.writerow(readable_names(columns))
+    return sum(writer.writerow([_cell(value) for value in row.values()]) > 0 for row in rows)
 
 
 def _cell(value: object) -> object:
