@@ -7,10 +7,12 @@ if TYPE_CHECKING:
     from imagequeue.config.job import Job
     from imagequeue.producer.client import AsyncImageQueue, JobHandle
     from imagequeue.producer.sync_client import ImageQueue
+    from imagequeue.producer.promptcheck.check import check_prompt
+    from imagequeue.producer.promptcheck.finding import PromptFinding
     from imagequeue.queue.listing import JobQuery
     from imagequeue.queue.views import JobView
 
-__all__ = ["AsyncImageQueue", "ImageQueue", "Job", "JobHandle", "JobQuery", "JobView"]
+__all__ = ["AsyncImageQueue", "ImageQueue", "Job", "JobHandle", "JobQuery", "JobView", "PromptFinding", "check_prompt"]
 
 _HOME = {
     "AsyncImageQueue": "imagequeue.producer.client",
@@ -19,6 +21,8 @@ _HOME = {
     "JobHandle": "imagequeue.producer.client",
     "JobQuery": "imagequeue.queue.listing",
     "JobView": "imagequeue.queue.views",
+    "PromptFinding": "imagequeue.producer.promptcheck.finding",
+    "check_prompt": "imagequeue.producer.promptcheck.check",
 }
 
 

@@ -7,6 +7,7 @@ from imagequeue.config.admission import admit
 from imagequeue.config.catalog import Catalog, lifecycle, served_by
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
+from imagequeue.producer.promptcheck.jobs import check_job, refuse_flagged
 from imagequeue.queue.entries import Entry, fingerprint, new_job_id
 from imagequeue.queue.flights import flight_of
 
@@ -38,6 +39,8 @@ class Admission:
             served=self._served,
             webhooks=self._settings.webhooks,
         )
+        if self._settings.prompt_check == "block":
+            refuse_flagged(check_job(admitted.job))
         flight = flight_of(admitted.job, self._catalog, self._settings.cache_scope)
         return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens, flight=flight, print=asked)
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +16,7 @@ from imagequeue.config.errors import JobRefused
 
 if TYPE_CHECKING:
     from imagequeue.producer.client import AsyncImageQueue, JobHandle
+    from imagequeue.producer.commands.enqueue_check import PromptReport
     from imagequeue.producer.commands.progress import Bar
 
 STANDARD_INPUT: Final = "-"
@@ -64,41 +66,64 @@ def enqueue(
     webhook: Annotated[str | None, typer.Option(help="URL told when the job ends.")] = None,
     metadata: Annotated[str | None, typer.Option(help="JSON object of your own; comes back with the job.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for all; exit 1 unless all succeed.")] = False,  # noqa: FBT002 - typer makes an option of it
+    check: Annotated[bool, typer.Option("--check", help="Say which prompts are likely to need another try.")] = False,  # noqa: FBT002
+    block: Annotated[bool, typer.Option("--block", help="Queue nothing if one of the prompts is.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of one id a line.")] = False,  # noqa: FBT002
 ) -> None:
     """Queue one job (--prompt) or many (--file JOBS.jsonl, or -) and print their ids."""
     fields = _fields(context.params)
     chosen = _chosen_source(source, file, fields)
-    code = asyncio.run(_enqueue(chosen, fields, wait=wait, as_json=as_json))
+    code = asyncio.run(_enqueue(chosen, fields, Checks(show=check, block=block), wait=wait, as_json=as_json))
     raise typer.Exit(code)
 
 
-async def _enqueue(path: str | None, fields: Mapping[str, object], *, wait: bool, as_json: bool) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What is to be done about prompts: shown, or nothing queued if one is likely to need another try."""
+
+    show: bool
+    block: bool
+
+
+async def _enqueue(path: str | None, fields: Mapping[str, object], checks: Checks, *, wait: bool, as_json: bool) -> int:
     from imagequeue.producer.client import AsyncImageQueue
+    from imagequeue.producer.commands.enqueue_check import PromptReport
     from imagequeue.producer.commands.enqueue_output import print_handles, wait_and_print
 
     async with AsyncImageQueue() as queue:
+        report = PromptReport(queue.entry, block=checks.block) if checks.show or checks.block else None
         if path is None:
+            if report is not None:
+                _look_at_one(report, fields)
             handles = [await queue.submit(fields)]
         else:
             with _opened(path) as lines:
-                handles = await _enqueue_file(queue, lines)
+                handles = await _enqueue_file(queue, lines, report)
         if wait:
             return await wait_and_print(queue, handles, as_json=as_json)
         print_handles(handles, as_json=as_json)
         return 0
 
 
-async def _enqueue_file(queue: "AsyncImageQueue", lines: IO[bytes]) -> "list[JobHandle]":
+def _look_at_one(report: "PromptReport", fields: Mapping[str, object]) -> None:
+    edits = bool(fields.get("images")) or fields.get("operation", "generation") != "generation"
+    report.look_at_one(str(fields.get("prompt", "")), edits=edits)
+
+
+async def _enqueue_file(queue: "AsyncImageQueue", lines: IO[bytes], report: "PromptReport | None") -> "list[JobHandle]":
     from imagequeue.producer.commands.progress import bar
     from imagequeue.producer.file_inputs import FileInputs
     from imagequeue.producer.job_file import JobFile
     from imagequeue.producer.known_keys import refuse_known
 
     taking_in = FileInputs(asyncio.get_running_loop(), queue.inputs)
-    with JobFile(queue.entry, taking_in) as jobs:
+    with JobFile(queue.entry if report is None else report.entry, taking_in) as jobs:
         with bar("checking", None) as shown:
             await asyncio.to_thread(jobs.check, lines, functools.partial(_note, shown))
+        if report is not None:
+            for line in jobs.lines():
+                report.look(line.entry.job, line=line.number)
+            report.end()
         await refuse_known(queue.scripts, jobs.lines())
         handles: list[JobHandle] = []
         with bar("queueing", jobs.count) as shown:
@@ -143,7 +168,7 @@ def _opened_file(path: str) -> IO[bytes]:
         raise JobRefused("file", f"cannot read {path}: {error.strerror}") from error
 
 
-NOT_OF_THE_JOB: Final = ("source", "file", "wait", "as_json", "tag", "image", "metadata")
+NOT_OF_THE_JOB: Final = ("source", "file", "wait", "as_json", "check", "block", "tag", "image", "metadata")
 
 
 def _fields(options: Mapping[str, object]) -> dict[str, object]:

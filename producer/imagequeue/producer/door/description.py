@@ -9,6 +9,8 @@ from imagequeue.config.job import Job
 from imagequeue.producer.door import schemas
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
 from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
+from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
+from imagequeue.producer.door.prompts import MODES as CHECK_MODES
 from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
 from imagequeue.queue.listing import PAGE_MAX
 
@@ -80,7 +82,7 @@ def _jobs() -> dict[str, Any]:
                 202,
                 created,
                 body=_body({"anyOf": [ref("Job"), many]}, JOB_EXAMPLE),
-                parameters=[key],
+                parameters=[key, _header(CHECK_HEADER, "What to do about the prompt.", {"enum": list(CHECK_MODES)})],
                 errors=(409, 413),
             ),
             "get": _operation("listJobs", "List jobs", 200, page, parameters=_filters()),

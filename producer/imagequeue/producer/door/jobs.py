@@ -12,6 +12,7 @@ from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import CLIENT_GONE, Problem
+from imagequeue.producer.door.prompts import findings_of
 from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import page_json, tenant_of, view_json
@@ -48,8 +49,9 @@ async def create_jobs(asked: Asked) -> Response:
         return await _create_many(asked, body, key)
     body = await taken_in(asked.door, asked.caller, body)
     entry = entry_of(asked.door, asked.caller, _with_key(body, key))
+    findings = findings_of(asked, [entry], listed=False)
     handles = await submit(asked.door, asked.caller, [entry])
-    answer = (await _answers(asked, handles))[0]
+    answer = _with_findings(await _answers(asked, handles), findings)[0]
     return JSONResponse(answer, 202, {"Location": f"/v1/jobs/{handles[0].id}"})
 
 
@@ -60,9 +62,19 @@ async def _create_many(asked: Asked, body: Sequence[object], key: str | None) ->
         raise JobRefused("job", f"a list of 1 to {JOBS_PER_REQUEST_MAX}; /v1/jobs/bulk takes any number")
     values = [await taken_in(asked.door, asked.caller, value) for value in body]
     entries = entries_of(asked.door, asked.caller, values)
+    findings = findings_of(asked, entries, listed=True)
     asked.door.access.charge(asked.caller, len(entries))
     handles = await submit(asked.door, asked.caller, entries)
-    return JSONResponse({"jobs": await _answers(asked, handles)}, 202)
+    return JSONResponse({"jobs": _with_findings(await _answers(asked, handles), findings)}, 202)
+
+
+def _with_findings(
+    answers: list[dict[str, object]], findings: list[list[dict[str, object]]] | None
+) -> list[dict[str, object]]:
+    """The answers with what the prompt check says, if somebody asked for it."""
+    if findings is None:
+        return answers
+    return [{**answer, "findings": found} for answer, found in zip(answers, findings, strict=True)]
 
 
 def _with_key(body: object, key: str | None) -> object:

@@ -58,9 +58,19 @@ ERROR: Final = {
         }
     ],
 }
+FINDING: Final = obj(
+    {
+        "code": TEXT,
+        "severity": {"type": "string", "enum": ["error", "warning", "hint"]},
+        "spans": items(obj({"start": WHOLE, "end": WHOLE, "text": TEXT})),
+        "advice": TEXT,
+    }
+)
 CREATED: Final = {
-    **obj({"id": TEXT, "status": STATUS, "created": YES_NO}),
-    "description": "`created` false: the same job was there before, by its idempotency key.",
+    "type": "object",
+    "required": ["id", "status", "created"],
+    "properties": {"id": TEXT, "status": STATUS, "created": YES_NO, "findings": items(FINDING)},
+    "description": "`created` false: the same job was there before, by its idempotency key. `findings` if asked for.",
     "examples": [{"id": JOB_ID, "status": "queued", "created": True}],
 }
 TALLY: Final = obj({"jobs": WHOLE, "created": WHOLE, "chunks": WHOLE, "next_line": WHOLE})
