@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import hashlib
+import http.client
 import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from uuid import uuid4
 
 import httpx
@@ -172,8 +174,12 @@ def test_a_file_that_no_model_takes_is_refused_while_it_comes(stack: Stack, red:
     with official(stack) as client, pytest.raises(openai.BadRequestError, match=str(INPUT_BYTES_MAX)):
         client.images.edit(model="gpt-image-2", image=("cat.png", large), prompt="x")
     assert red.post("/v1/images", content=large).status_code == 413
-    promised = {"content-length": str(FORM_BYTES_MAX + 1), "content-type": "multipart/form-data; boundary=x"}
-    assert red.post("/v1/images/edits", content=b"", headers=promised).status_code == 413
+    promised = {"Content-Length": str(FORM_BYTES_MAX + 1), "Content-Type": "multipart/form-data; boundary=x"}
+    connection = http.client.HTTPConnection(stack.url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        key = {"Authorization": f"Bearer {stack.tokens['red']}"}
+        connection.request("POST", "/v1/images/edits", headers=promised | key)
+        assert connection.getresponse().status == 413
 
 
 @pytest.mark.parametrize(

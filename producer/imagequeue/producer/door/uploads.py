@@ -41,9 +41,8 @@ async def upload(asked: Asked) -> Response:
 
 
 async def keep_file(asked: Asked, tenant: str, file: UploadFile, field: str) -> ImageRecord:
-    """Keep an uploaded file; JobRefused names the field."""
-    claimed = (file.content_type or "").partition(";")[0].strip()
-    return await asked.door.inputs.keep_from(tenant, file.read, field=field, claimed_type=claimed)
+    """Keep a form's file; JobRefused names the field. Its type is often guessed from a name, so the bytes decide."""
+    return await asked.door.inputs.keep_from(tenant, file.read, field=field)
 
 
 async def _of_form(asked: Asked, tenant: str, form: Form) -> list[ImageRecord]:
