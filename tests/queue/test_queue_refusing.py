@@ -13,6 +13,7 @@ from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.keys import Keys
 from imagequeue.queue.connection import ServerRefuses, connect
 from imagequeue.queue.scripts import TROUBLE, Scripts
+from imagequeue.queue.server import trouble
 
 
 def endless(url: str) -> None:
@@ -68,3 +69,20 @@ def test_a_server_that_may_not_write_without_its_replicas_is_away(tmp_path_facto
     with running_server(tmp_path_factory.mktemp("alone")) as server, Redis.from_url(server.url()) as admin:
         admin.config_set("min-replicas-to-write", 1)
         asyncio.run(written(server))
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"role": "master", "maxmemory": 0, "used_memory": 10, "aof_enabled": 1, "aof_last_write_status": "ok"}, ""),
+        ({"role": "master", "maxmemory": 11, "used_memory": 10}, ""),
+        ({"role": "slave"}, "replica"),
+        ({"role": "master", "aof_enabled": 1, "aof_last_write_status": "err"}, "append-only file"),
+        ({"role": "master", "maxmemory": 10, "used_memory": 10}, "memory limit"),
+        ({}, ""),
+    ],
+)
+def test_the_server_says_itself_what_keeps_it_from_taking_jobs(info: dict[str, object], said: str) -> None:
+    line = trouble(info)
+    assert said in line
+    assert bool(line) == bool(said)

@@ -50,6 +50,7 @@ from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
 READ_SECONDS_MAX: Final = 300.0
+STALLED_SECONDS: Final = 1.5  # a commit that lasts longer is no longer slow: no new call should be begun
 CREDITS_MAX: Final = 1_000_000
 AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
 
@@ -91,10 +92,19 @@ class Ledger:
         self._readers.shutdown(wait=True)
         self._reader.dispose()
 
+    def stalled(self) -> str:
+        """Return why nothing is booked at this moment, '' when commits come through."""
+        seconds = self._writer.stalled_seconds
+        if seconds < STALLED_SECONDS:
+            return ""
+        return f"ledger: a commit has waited for {seconds:.0f} s; is the database locked or out of reach?"
+
     async def ping(self) -> None:
         """Return when the database answers and this process can write to it."""
         if not self._writer.alive:
             raise LedgerUnavailable("ledger: closed")
+        if stalled := self.stalled():
+            raise LedgerUnavailable(stalled)
         await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
 
     async def hold(self, request: HoldRequest) -> HoldResult:

@@ -45,6 +45,7 @@ class Writer:
         self._wake = threading.Event()
         self._full = threading.Event()  # a whole batch waits, or the end: no use in gathering more
         self._closing = False
+        self._committing_since: float | None = None
         self._allowed = float(COMMITS_AT_ONCE)
         self._earned_at = time.monotonic()
         self._slots = asyncio.Semaphore(WAITING_MAX)
@@ -54,6 +55,12 @@ class Writer:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the commit has lasted that is under way; 0 when there is none."""
+        since = self._committing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     @property
     def alive(self) -> bool:
@@ -123,7 +130,9 @@ class Writer:
 
     def _commit(self, batch: list[Waiting]) -> None:
         operations: Batch = [waiting.operation for waiting in batch]
+        self._committing_since = time.monotonic()
         answers = self._committer.commit(operations) if operations else []
+        self._committing_since = None
         try:
             self._loop.call_soon_threadsafe(self._answer, batch, answers)
         except RuntimeError:  # the loop is closed: nobody is left to tell, and it is committed

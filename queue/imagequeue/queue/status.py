@@ -110,7 +110,10 @@ class CacheStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Everything. `suspended` is RQ's own switch for all queues (`rq suspend`), `suspended_reason` why."""
+    """Everything. `suspended` is RQ's own switch for all queues (`rq suspend`), `suspended_reason` why.
+
+    `server`: what keeps the Redis server from taking new jobs; empty when it takes them.
+    """
 
     at: datetime
     suspended: bool
@@ -121,6 +124,7 @@ class Status:
     held_tenants: tuple[HoldStatus, ...]
     cache: CacheStatus = CacheStatus(window_s=0, made=0, stored=0, joined=0, hit_rate=None)
     suspended_reason: str = ""
+    server: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON values, times ISO 8601 in UTC."""

@@ -19,6 +19,7 @@ from imagequeue.queue.image_sources import ImageSources, read_sources
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.server import trouble
 from imagequeue.queue.status import HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
 from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
@@ -66,6 +67,7 @@ class StatusReader:
             held_tenants=tuple(map(_held, scene.holds.values())),
             cache=sources.status(),
             suspended_reason=scene.suspended_queues.get(ALL, "") if scene.all_suspended else "",
+            server=trouble(await self._scripts.redis.info()),
         )
 
     def _rates(self, starts: dict[str, int]) -> dict[str, float]:

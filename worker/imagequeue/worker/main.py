@@ -176,6 +176,7 @@ async def _run(
         worker=lambda: identity.claims.worker,
         wake=engine.wake,
         hint=engine.hint,
+        stalled=opened.ledger.stalled,
         tick=lambda: _tick(identity, board, engine, health),
     )
     await _sweep(opened.store)

@@ -39,6 +39,7 @@ class Upkeep:
         wake: Callable[[], None],
         hint: Callable[[], None],
         tick: Callable[[], None],
+        stalled: Callable[[], str] = str,
     ) -> None:
         self._scripts = scripts
         self._board = board
@@ -50,6 +51,7 @@ class Upkeep:
         self._wake = wake
         self._hint = hint
         self._tick = tick
+        self._stalled = stalled
         self._look_now = asyncio.Event()
 
     def start(self) -> list[asyncio.Task[None]]:
@@ -101,6 +103,8 @@ class Upkeep:
         self._hint()
 
     async def _heal(self) -> None:
+        if reason := self._stalled():
+            self._health.fails("ledger", reason)
         for part in self._health.sick:
             ping = self._pings.get(part)
             if ping is None:

@@ -71,7 +71,9 @@ def sections(status: Status) -> list[Section]:
 
 def notes(status: Status) -> list[str]:
     """Return what else a person should see."""
-    found = [] if status.workers else ["no worker is running: `imagequeue worker` starts one"]
+    found = [status.server] if status.server else []
+    if not status.workers:
+        found.append("no worker is running: `imagequeue worker` starts one")
     unserved = sorted({queue.model for queue in status.queues if not queue.served and queue.queued})
     if unserved:
         found.append(f"no organization configured here serves {', '.join(unserved)}")
