@@ -82,6 +82,9 @@ class Acts:
         before = (await self._scripts.run("revive", [job_id, priority or ""])).decode()
         if before in RETRIED:
             return Acted(id=job_id, status="queued", changed=True, note="queued again")
+        if before == "joined":
+            note = "waits for a call under way that brings the same images, or for a stored result to be told"
+            return Acted(id=job_id, status="waiting", changed=record.status in ENDED_BADLY, note=note)
         if before == "queued":
             return _queued_before(record, priority)
         raise NotPossible(

@@ -37,6 +37,9 @@ end
 
 local function rank_of(q) return RANKS[string.match(q, '[^.]*$')] or 3 end
 
+-- A rank is worth 317 years of age; more would cost the score its microseconds.
+local function joined_score(q, age) return string.format('%.6f', rank_of(q) * 1e10 + age / 1000000) end
+
 local function name_leader(id, leader)
   redis.call('HSET', job_key(id), 'iq_follows', leader,
     'iq_wait', cjson.encode({reason = 'joined', detail = 'waits for job ' .. leader .. ', which asks for the same images'}))
@@ -44,7 +47,7 @@ end
 
 local function follow(q, id, age, form, leader, now)
   local key = job_key(id)
-  redis.call('ZADD', joined_key(form), string.format('%.6f', rank_of(q) * 1e10 + age / 1000000), id)
+  redis.call('ZADD', joined_key(form), joined_score(q, age), id)
   redis.call('ZADD', FLIGHTS, 'NX', whole(now), form)
   local deadline = counted(key, 'iq_deadline')
   if deadline then redis.call('ZADD', ANSWERED, whole(deadline), id) end

@@ -25,7 +25,7 @@ elseif status == 'scheduled' or status == 'deferred' then
   end
   local form = hget(key, 'iq_form')
   if form and redis.call('ZSCORE', joined_key(form), id) then
-    redis.call('ZADD', joined_key(form), string.format('%.6f', rank_of(to) * 1e11 + age_of(key, now) / 1000000), id)
+    redis.call('ZADD', joined_key(form), joined_score(to, tonumber(age_of(key, now))), id)
   end
 end
 return status
