@@ -7,11 +7,8 @@ same run, so that the CPU per job has a measure that moves with the machine.
 """
 
 import argparse
-import asyncio
-import time
 
-import aiohttp
-import psutil
+from bare import bare_calls
 from harness import MODEL, PRIORITIES, Setup, World, cpu_seconds, peak_megabytes, report, wait_until, world
 
 from imagequeue.config.job import Job
@@ -29,8 +26,8 @@ def main() -> None:
     setup = Setup(images_per_minute=IMAGES_PER_MINUTE, latency_seconds=chosen.latency, pace_fraction=FRACTION)
     with world(setup) as running:
         figures = run(running, chosen.jobs)
-        figures |= baseline(running, chosen.baseline)
-    figures["CPU ratio to bare aiohttp"] = figures["worker CPU ms a job"] / figures["bare aiohttp CPU ms a call"]
+        figures |= bare_calls(running, chosen.baseline, IMAGES_PER_MINUTE * FRACTION / 60)
+    figures["CPU ratio to bare aiohttp"] = figures["worker CPU ms a job"] / figures["bare aiohttp: CPU ms a call"]
     report("pace at Tier 5", figures)
 
 
@@ -53,29 +50,6 @@ def run(running: World, jobs: int) -> dict[str, float]:
         "worker CPU ms a job": 1000 * cpu / jobs,
         "worker peak memory MB": peak_megabytes(worker.pid),
     }
-
-
-def baseline(running: World, calls: int) -> dict[str, float]:
-    before = cpu_seconds(psutil.Process())
-    asyncio.run(_bare(running, calls))
-    return {"bare aiohttp CPU ms a call": 1000 * (cpu_seconds(psutil.Process()) - before) / calls}
-
-
-async def _bare(running: World, calls: int) -> None:
-    body = {"model": MODEL, "prompt": "bare", "n": 1, "size": "1024x1024", "response_format": "b64_json"}
-    headers = {"authorization": f"Bearer {running.simulator.api_key}"}
-    url = f"{running.simulator.base_url}/images/generations"
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def call() -> None:
-            async with session.post(url, json=body, headers=headers) as answer:
-                await answer.json()
-
-        started, tasks = time.monotonic(), []
-        for i in range(calls):
-            await asyncio.sleep(max(0.0, started + i * 60 / (IMAGES_PER_MINUTE * FRACTION) - time.monotonic()))
-            tasks.append(asyncio.create_task(call()))
-        await asyncio.gather(*tasks)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from queue_world import DEFAULT, HIGH, LOW, QUEUES, World, plan, pool
+from queue_world import DEFAULT, LOW, QUEUES, World, plan, pool
 
 
 def order(world: World, count: int, **how: object) -> list[str]:
@@ -18,14 +18,32 @@ def test_priorities_are_strict_when_lower_ones_have_no_share(world: World) -> No
     world.check()
 
 
-def test_lower_priorities_get_their_share_while_higher_ones_wait(world: World) -> None:
-    """One default start for 20 of high (5 %), one low start for 100 others (1 %), within one start each."""
+@pytest.mark.parametrize(("default", "low"), [(0.05, 0.01), (0.3, 0.1), (0.0, 0.05), (1 / 3, 0.0)])
+def test_lower_priorities_get_exactly_their_share_while_higher_ones_wait(
+    world: World, default: float, low: float
+) -> None:
+    """Of every number of starts so far: the share, rounded down, and one more at most; 0 is strict."""
     for name in ("low", "default", "high"):
-        world.fill(400, priority=name)
+        world.fill(260, priority=name)
+    worker = world.worker(plan(share_default=default, share_low=low))
+    served: Counter[str] = Counter()
+    for starts in range(1, 201):
+        served[worker.claim()[0].queue] += 1
+        for queue, share in ((DEFAULT, default), (LOW, low)):
+            assert int(starts * share - 1e-6) <= served[queue] <= starts * share + 1e-6
+
+
+def test_shares_are_counted_in_images(world: World) -> None:
+    """Jobs of four images of default beside single ones of high: 5 % of the images."""
+    world.fill(600, priority="high")
+    for name in world.fill(30):
+        world.raw.hset(world.keys.job(name), "iq_n", 4)
     worker = world.worker()
-    served = Counter(worker.claim()[0].queue for _ in range(400))
-    assert abs(served[DEFAULT] - served[HIGH] * 0.05) <= 1
-    assert abs(served[LOW] - (400 - served[LOW]) * 0.01) <= 1
+    served: Counter[str] = Counter()
+    for _ in range(340):
+        claim = worker.claim()[0]
+        served[claim.queue] += 4 if claim.queue == DEFAULT else 1
+    assert abs(served[DEFAULT] / served.total() - 0.05) < 0.01
 
 
 def test_a_share_is_not_saved_up_while_nobody_waits(world: World) -> None:

@@ -33,15 +33,21 @@ def test_a_refused_pool_gives_nothing_until_the_longer_deadline(world: World) ->
 
 
 def test_after_a_pause_one_job_goes_first(world: World) -> None:
-    """The others follow when it is not refused within the probe's time."""
+    """The others follow when it was sent and is not refused within a second."""
     ids = world.fill(5)
     worker = world.worker()
     refuse(world, 1)
-    assert [claim.id for claim in worker.claim(5)] == ids[:1]
-    answer = worker.ask(5)
-    assert answer.claims == ()
-    assert answer.wait_us is not None
-    assert 0 < answer.wait_us <= 1_000_000
+    (probe,) = worker.claim(5)
+    assert probe.id == ids[0]
+    waiting = worker.ask(5)
+    assert waiting.claims == ()
+    assert waiting.wait_us is not None
+    assert 2_000_000 < waiting.wait_us <= 3_000_000
+    assert world.do(worker.claims.permit(NAME, [(probe, 1)], image_us=0, burst_us=0)) == (0, (True,))
+    waiting = worker.ask(5)
+    assert waiting.claims == ()
+    assert waiting.wait_us is not None
+    assert 0 < waiting.wait_us <= 1_000_000
     world.raw.hset(f"{world.keys.own}:pool:{NAME}", "probe_until", 1)
     assert [claim.id for claim in worker.claim(5)] == ids[1:]
 

@@ -1,61 +1,179 @@
-"""The gate before each call: what stalled behind it comes out at the ceiling, not all at once."""
+"""The gate before each call: what stalls behind it comes out at the ceiling, whichever worker it belongs to."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+from worker_life import LifeWorld, life_world
 
-from imagequeue.worker.gate import Gate
+from imagequeue.config.catalog import Limits
+from imagequeue.queue import pools
+from imagequeue.queue.ceilings import Pool
+from imagequeue.queue.claims import Claim, ClaimPlan, Claims, PoolPlan
+from imagequeue.queue.connection import connect
+from imagequeue.queue.scripts import Scripts
+from imagequeue.worker.gate import Gates
+from imagequeue.worker.health import Health
 
-INTERVAL_SECONDS = 0.002
-BURST_SECONDS = 0.01
-
-
-async def _passages(images: list[int], stall_seconds: float) -> list[tuple[float, int]]:
-    """Let jobs through one gate while the event loop stands still in the middle; return when each passed."""
-    loop = asyncio.get_running_loop()
-    gate = Gate(interval_seconds=INTERVAL_SECONDS, burst_seconds=BURST_SECONDS, now=loop.time)
-    passed: list[tuple[float, int]] = []
-
-    async def one(n: int) -> None:
-        await gate.passed(n)
-        passed.append((loop.time(), n))
-
-    tasks = [asyncio.create_task(one(n)) for n in images]
-    await asyncio.sleep(0.01)
-    time.sleep(stall_seconds)  # noqa: ASYNC251 - a loop that stands still is the case
-    await asyncio.gather(*tasks)
-    return passed
+POOL = "main|dall-e-3"
+PER_MINUTE = 30_000
+INTERVAL_SECONDS = 60 / PER_MINUTE
+BURST_SECONDS = 0.02
+LATE_SECONDS = 0.01
+"""Between the server's word and ours lies the way back."""
 
 
-@pytest.mark.parametrize("images", [[1] * 60, [1, 4, 10, 1] * 5], ids=["single", "mixed"])
-def test_no_window_holds_more_than_burst_and_rate(images: list[int]) -> None:
-    """In every window of t seconds at most burst + t at the ceiling pass, also right after a stall."""
-    passed = asyncio.run(_passages(images, stall_seconds=0.06))
-    assert [n for _, n in passed] == images  # first come, first served
-    for i, (start, _) in enumerate(passed):
-        for j in range(i, len(passed)):
-            within = sum(
-                n for _, n in passed[i + 1 : j + 1]
-            )  # the first may have emptied a full bucket, or be a large one
-            allowed = (passed[j][0] - start + BURST_SECONDS) / INTERVAL_SECONDS + max(images)
-            assert within <= allowed + 1e-6
+@dataclass
+class Sender:
+    """A worker with claims that are ready to be sent."""
+
+    claims: Claims
+    given: list[Claim]
+    gates: Gates
 
 
-def test_a_stopped_job_gives_its_turn_away() -> None:
+async def _pool(world: LifeWorld) -> Pool:
+    limits = Limits(images_per_minute=PER_MINUTE, tokens_per_minute=None, source="test")
+    return replace(world.board.pools[POOL], limits=limits)
+
+
+async def _sender(world: LifeWorld, jobs: int) -> Sender:
+    for _ in range(jobs):
+        await world.put()
+    claims = await world.worker()
+    unlimited = PoolPlan(name=POOL, image_us=0, default=("dall-e-3.default",))
+    given = list((await claims.claim(ClaimPlan(pools=(unlimited,)).encode(), jobs)).claims)
+    return Sender(claims, given, Gates(burst_seconds=BURST_SECONDS, health=Health()))
+
+
+def _run(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(20), life_world(server_url, folder) as world:
+            await story(world)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("images", [[1] * 30, [1, 4, 10, 1, 1] * 4], ids=["single", "mixed"])
+def test_no_window_of_all_workers_together_holds_more_than_burst_and_rate(
+    server_url: str, tmp_path: Path, images: list[int]
+) -> None:
+    """Two workers on a loop that stands still: in every window of t seconds at most burst + t at the ceiling."""
+
+    async def story(world: LifeWorld) -> None:
+        pool = await _pool(world)
+        senders = [await _sender(world, len(images)) for _ in range(2)]
+        passed: list[tuple[float, int]] = []
+
+        async def one(sender: Sender, claim: Claim, n: int) -> None:
+            assert await sender.gates.passed(sender.claims, claim, pool, n)
+            passed.append((time.monotonic(), n))
+
+        tasks = [
+            asyncio.create_task(one(sender, claim, n))
+            for sender in senders
+            for claim, n in zip(sender.given, images, strict=True)
+        ]
+        await asyncio.sleep(0.01)
+        time.sleep(0.06)  # noqa: ASYNC251 - a loop that stands still is the case
+        await asyncio.gather(*tasks)
+        assert sorted(n for _, n in passed) == sorted(images * 2)
+        for first, (begun, _) in enumerate(passed):
+            for last in range(first, len(passed)):
+                within = sum(n for _, n in passed[first + 1 : last + 1])  # the first may be larger than the bucket
+                allowed = (passed[last][0] - begun + BURST_SECONDS + LATE_SECONDS) / INTERVAL_SECONDS + max(images)
+                assert within <= allowed
+
+    _run(server_url, tmp_path, story)
+
+
+def test_a_stopped_job_gives_its_turn_away(server_url: str, tmp_path: Path) -> None:
     """A cancelled waiter costs no permit and keeps nobody waiting."""
 
-    async def scene() -> float:
-        loop = asyncio.get_running_loop()
-        gate = Gate(interval_seconds=0.05, burst_seconds=0.05, now=loop.time)
-        await gate.passed(1)
-        begun = loop.time()
-        stopped = [asyncio.create_task(gate.passed(1)) for _ in range(20)]
-        last = asyncio.create_task(gate.passed(1))
+    async def story(world: LifeWorld) -> None:
+        pool = replace(await _pool(world), limits=Limits(images_per_minute=600, tokens_per_minute=None, source="test"))
+        sender = await _sender(world, 22)
+        begun = time.monotonic()
+        await sender.gates.passed(sender.claims, sender.given[0], pool, 1)
+        tasks = [asyncio.create_task(sender.gates.passed(sender.claims, claim, pool, 1)) for claim in sender.given[1:]]
         await asyncio.sleep(0)
-        for task in stopped:
+        for task in tasks[:-1]:
             task.cancel()
-        await last
-        return loop.time() - begun
+        assert await tasks[-1]
+        assert time.monotonic() - begun < 20 * 0.1
 
-    assert asyncio.run(scene()) < 20 * 0.05
+    _run(server_url, tmp_path, story)
+
+
+async def _paused(world: LifeWorld, _: Sender) -> None:
+    await pools.refuse(world.scripts, POOL, wait_us=60_000_000, reason="test")
+
+
+async def _suspended(world: LifeWorld, _: Sender) -> None:
+    await pools.suspend(world.scripts, POOL, reason="test")
+
+
+async def _lost(world: LifeWorld, sender: Sender) -> None:
+    await world.lose(sender.claims)
+
+
+async def _cancelled(world: LifeWorld, sender: Sender) -> None:
+    await world.scripts.redis.hset(world.scripts.keys.job(sender.given[0].id), "iq_cancel", "1")
+
+
+async def _late(world: LifeWorld, sender: Sender) -> None:
+    await world.scripts.redis.hset(world.scripts.keys.job(sender.given[0].id), "iq_deadline", "1")
+
+
+async def _probing(world: LifeWorld, _: Sender) -> None:
+    """The pool's pause is over, and another job goes first."""
+    soon = time.time() * 1_000_000 + 60_000_000
+    await world.scripts.redis.hset(
+        f"{world.scripts.keys.own}:pool:{POOL}", mapping={"probe_until": f"{soon:.0f}", "probe": "another"}
+    )
+
+
+@pytest.mark.parametrize("happens", [_paused, _suspended, _lost, _cancelled, _late, _probing])
+def test_what_must_not_be_sent_any_more_is_kept_back(
+    server_url: str, tmp_path: Path, happens: Callable[[LifeWorld, Sender], Awaitable[None]]
+) -> None:
+    """Between its claim and its call the pool paused, the claim was lost, or the job was cancelled or became late."""
+
+    async def story(world: LifeWorld) -> None:
+        pool, sender = await _pool(world), await _sender(world, 1)
+        await happens(world, sender)
+        assert not await sender.gates.passed(sender.claims, sender.given[0], pool, 1)
+
+    _run(server_url, tmp_path, story)
+
+
+def test_the_probe_itself_is_sent(server_url: str, tmp_path: Path) -> None:
+    """After a pause one job goes first, and the gate knows it."""
+
+    async def story(world: LifeWorld) -> None:
+        pool = await _pool(world)
+        await pools.refuse(world.scripts, POOL, wait_us=1, reason="test")
+        sender = await _sender(world, 2)
+        (probe,) = sender.given
+        assert await sender.gates.passed(sender.claims, probe, pool, 1)
+
+    _run(server_url, tmp_path, story)
+
+
+def test_nothing_is_sent_while_the_server_is_away(server_url: str, tmp_path: Path) -> None:
+    """Redis away: no calls. The job goes back, and the worker's note says why."""
+
+    async def story(world: LifeWorld) -> None:
+        pool, sender = await _pool(world), await _sender(world, 1)
+        health = Health()
+        gates = Gates(burst_seconds=BURST_SECONDS, health=health)
+        nowhere = connect("redis://127.0.0.1:1")
+        away = Claims(Scripts(nowhere, world.scripts.keys), sender.claims.worker)
+        assert not await gates.passed(away, sender.given[0], pool, 1)
+        await nowhere.aclose()
+        assert health.sick == ("queue",)
+
+    _run(server_url, tmp_path, story)

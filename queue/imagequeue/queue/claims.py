@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.queue.scripts import Argument, Scripts
+from imagequeue.queue.together import Together
 
 Kind = Literal["run", "cached", "expired", "cancelled", "unserved", "malformed", "poison"]
 End = Literal["finished", "failed", "canceled"]
@@ -133,6 +134,7 @@ class Claims:
 
     def __init__(self, scripts: Scripts, worker: str) -> None:
         self._scripts = scripts
+        self._ends = Together(scripts)
         self.worker = worker
 
     async def register(self, *, lease_us: int, facts: Mapping[str, str | int], queues: Sequence[str]) -> None:
@@ -157,6 +159,18 @@ class Claims:
             claims=tuple(map(_claim, given)),
         )
 
+    async def permit(
+        self, pool: str, wanted: Sequence[tuple[Claim, int]], *, image_us: float, burst_us: float
+    ) -> tuple[int, tuple[bool | None, ...]]:
+        """Say which claimed jobs, each with its number of images, may be sent now.
+
+        For each: True, False (give it back), or None (ask again, after the microseconds that come first in the answer).
+        `image_us` is what one image takes at the pool's ceiling, 0 for none; PERMITS_MAX jobs at most.
+        """
+        jobs: list[Argument] = [part for claim, images in wanted for part in (claim.id, claim.delivery, images)]
+        wait_us, answers = await self._scripts.run("permit", [self.worker, pool, image_us, burst_us, *jobs])
+        return int(wait_us), tuple(PERMIT_ANSWERS[answer] for answer in answers)
+
     async def held(self, known: Iterable[str]) -> tuple[Claim, ...]:
         """Return the claims the server has for this worker beyond the known ones: those of a lost reply."""
         return tuple(map(_claim, await self._scripts.run("held", [self.worker, *known])))
@@ -170,7 +184,7 @@ class Claims:
             f"{ending.worked_seconds:.6f}", error, ending.pool, f"{ending.tokens_us:.0f}",
             ending.stored, ending.stored_seconds, ending.source,
         ]  # fmt: skip
-        return bool(await self._scripts.run("settle", arguments))
+        return bool(await self._ends.run("settle", arguments))
 
     async def requeue(
         self,

@@ -46,6 +46,11 @@ def digest(name: str) -> str:
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
+def unavailable(error: Exception) -> QueueUnavailable:
+    """Return what is told of a server that cannot run a script now."""
+    return QueueUnavailable(f"the Redis server cannot be used now: {error}")
+
+
 class Scripts:
     """Runs scripts against one server under one set of keys."""
 
@@ -61,11 +66,15 @@ class Scripts:
         try:
             return await self._evaluate(name, (self.keys.rq, self.keys.own, *arguments))
         except TROUBLE as error:
-            raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+            raise unavailable(error) from error
+
+    async def load(self, name: str) -> None:
+        """Make a script known to the server."""
+        await self.redis.script_load(source(name))
 
     async def _evaluate(self, name: str, arguments: Sequence[Argument]) -> Any:
         try:
             return await self.redis.evalsha(digest(name), 0, *arguments)
         except exceptions.NoScriptError:  # a new server, or one whose scripts were flushed; nothing ran
-            await self.redis.script_load(source(name))
+            await self.load(name)
             return await self.redis.evalsha(digest(name), 0, *arguments)

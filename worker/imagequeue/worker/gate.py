@@ -1,85 +1,109 @@
-"""The last look at the pace, right before a call is sent.
+"""The last look before a call is sent: together, all workers send no faster than the provider's own ceiling.
 
-A permit is taken when a job is claimed; between that and the call lie the ledger's commit and whatever else the
-process does. When one of these stalls, the jobs behind it come out all at once, which the provider sees as a burst. The
-gate lets them out at no more than the provider's own ceiling, and after a stall decides anew instead of keeping to a
-timetable.
+A claim charges the working pace. Between it and the call lie the ledger's commit and whatever else stalls a process,
+and what was late comes out all at once, from several processes perhaps at the same moment: the provider sees a burst.
+So calls that are ready to be sent ask the queue's server once more, many at a time; it also keeps back those whose pool
+was paused meanwhile, that were cancelled, or that are another worker's by now.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
-from imagequeue.queue.ceilings import Pool
+from imagequeue.config.errors import QueueUnavailable
+from imagequeue.queue.ceilings import Pool, unit_us
+from imagequeue.queue.claims import PERMITS_MAX, Claim, Claims
+from imagequeue.worker.health import Health
 
-MINUTE_SECONDS: Final = 60.0
+SENDS_PER_BURST: Final = 0.5
+"""Half of the burst is left for what the server's word does not cover: the way from there to the provider."""
+GATHER_PARTS_PER_BURST: Final = 4
+"""While calls wait for room, the server is asked this often in one burst: seldom enough to ask for several at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiter:
+    """One call that is ready to be sent."""
+
+    claim: Claim
+    images: int
+    may_send: asyncio.Future[bool]
+
+
+@dataclass(kw_only=True)
 class Gate:
-    """A token bucket in this process: `interval_seconds` for each image, at most `burst_seconds` ahead."""
+    """The calls of one pool that one worker wants to send, in the order in which they became ready."""
 
-    def __init__(self, *, interval_seconds: float, burst_seconds: float, now: Callable[[], float]) -> None:
-        self._interval_seconds = interval_seconds
-        self._burst_seconds = burst_seconds
-        self._now = now
-        self._arrival = 0.0
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+    claims: Claims
+    pool: Pool
+    burst_seconds: float
+    health: Health
+    waiting: deque[Waiter] = field(default_factory=deque)
+    asking: asyncio.Task[None] | None = None
 
-    async def passed(self, images: int) -> None:
-        """Return when a call for so many images may be sent; first come, first served."""
-        if not self._waiting and self._wait_seconds(images) <= 0:
-            self._charge(images)
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, images))
-        self._release()
-        await turn
+    async def passed(self, claim: Claim, images: int) -> bool:
+        """Return True when the call may be sent now, False when it must not be sent."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.waiting.append(Waiter(claim=claim, images=images, may_send=turn))
+        if self.asking is None:
+            self.asking = asyncio.create_task(self._ask_until_empty())
+        return await turn
 
-    def _wait_seconds(self, images: int) -> float:
-        room = max(self._burst_seconds - images * self._interval_seconds, 0.0)
-        return self._arrival - self._now() - room
+    async def _ask_until_empty(self) -> None:
+        try:
+            while self.waiting:
+                wait_seconds = await self._ask()
+                if wait_seconds > 0:
+                    await asyncio.sleep(max(wait_seconds, self.burst_seconds / GATHER_PARTS_PER_BURST))
+        except Exception as error:  # the boundary of this task: the error is each waiting call's
+            self._fail(error)
+        finally:
+            self.asking = None
 
-    def _charge(self, images: int) -> None:
-        self._arrival = max(self._arrival, self._now()) + images * self._interval_seconds
+    async def _ask(self) -> float:
+        """Ask for those in front; returns the seconds until the first of those that remain may ask again."""
+        front = [self.waiting.popleft() for _ in range(min(len(self.waiting), PERMITS_MAX))]
+        asked = [each for each in front if not each.may_send.done()]  # else its job was stopped while it waited
+        try:
+            wait_us, answers = await self.claims.permit(
+                self.pool.name,
+                [(each.claim, each.images) for each in asked],
+                image_us=unit_us(self.pool.limits.images_per_minute, 1.0),
+                burst_us=self.burst_seconds * SENDS_PER_BURST * 1_000_000,
+            )
+        except QueueUnavailable as error:  # without the server nothing is sent
+            self.health.fails("queue", str(error))
+            wait_us, answers = 0, (False,) * len(asked)
+        except BaseException:
+            self.waiting.extendleft(reversed(asked))
+            raise
+        told = list(zip(asked, answers, strict=True))
+        self.waiting.extendleft(each for each, answer in reversed(told) if answer is None)
+        for each, answer in told:
+            if answer is not None and not each.may_send.done():
+                each.may_send.set_result(answer)
+        return wait_us / 1_000_000
 
-    def _release(self) -> None:
-        """Let out whom the bucket allows now, and come back for the next."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting:
-            turn, images = self._waiting[0]
-            wait_seconds = 0.0 if turn.done() else self._wait_seconds(images)
-            if wait_seconds > 0:
-                self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._release)
-                return
-            self._waiting.popleft()
-            if not turn.done():  # else its job was stopped while it waited
-                self._charge(images)
-                turn.set_result(None)
+    def _fail(self, error: Exception) -> None:
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.may_send.done():
+                waiter.may_send.set_exception(error)
 
 
 class Gates:
-    """One gate for each pool that has a ceiling."""
+    """One gate for each pool."""
 
-    def __init__(self, *, burst_seconds: float) -> None:
+    def __init__(self, *, burst_seconds: float, health: Health) -> None:
         self._burst_seconds = burst_seconds
-        self._gates: dict[tuple[str, float], Gate] = {}
+        self._health = health
+        self._gates: dict[str, Gate] = {}
 
-    async def passed(self, pool: Pool, images: int) -> None:
-        """Return when a call of this pool may be sent."""
-        ceiling = pool.limits.images_per_minute
-        if ceiling is not None:
-            await self._gate(pool.name, MINUTE_SECONDS / ceiling).passed(images)
-
-    def _gate(self, name: str, interval_seconds: float) -> Gate:
-        key = (name, interval_seconds)
-        if key not in self._gates:
-            self._gates[key] = Gate(
-                interval_seconds=interval_seconds,
-                burst_seconds=self._burst_seconds,
-                now=asyncio.get_running_loop().time,
-            )
-        return self._gates[key]
+    async def passed(self, claims: Claims, claim: Claim, pool: Pool, images: int) -> bool:
+        """Return True when a call of this pool may be sent now, False when it must not be sent."""
+        gate = self._gates.get(pool.name)
+        if gate is None or gate.pool is not pool or gate.claims is not claims:  # else a new limit, or a new name
+            gate = Gate(claims=claims, pool=pool, burst_seconds=self._burst_seconds, health=self._health)
+            self._gates[pool.name] = gate
+        return await gate.passed(claim, images)

@@ -234,14 +234,14 @@ class JobLife:
         """The worker stops while the hold is on its way: it was never sent, so it is given back."""
         held = await hold
         if isinstance(held, Held):
-            await self._unsent(work, held)
+            await self._unsent(work, held, "the worker stopped")
         else:
             await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
 
-    async def _unsent(self, work: Work, held: Held) -> None:
+    async def _unsent(self, work: Work, held: Held, reason: str) -> None:
         ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
         await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
-        await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
+        await self._parts.returns.back(work.claims, work.claim, reason=reason)
 
     async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
         await self._parts.returns.ended_before(work.claims, work.claim, outcome)
@@ -258,11 +258,14 @@ class JobLife:
                 await self._parts.returns.back(work.claims, work.claim, reason="cancelled before it was sent")
             return
         try:
-            await self._parts.gates.passed(work.pool, work.job.n)
+            may_send = await self._parts.gates.passed(work.claims, work.claim, work.pool, work.job.n)
         except asyncio.CancelledError:
-            await self._unsent(work, held)
+            await self._unsent(work, held, "the worker stopped")
             raise
-        await self._call(work, held)
+        if may_send:
+            await self._call(work, held)
+        else:
+            await self._unsent(work, held, "it must not be sent any more")
 
     async def _call(self, work: Work, held: Held) -> None:
         name = _request_name(work, held)

@@ -283,7 +283,7 @@ def _life(
             clock=SystemClock(),
             pools=lambda: board.pools,
             overflow=Overflow(catalog, board),
-            gates=Gates(burst_seconds=settings.burst_seconds),
+            gates=Gates(burst_seconds=settings.burst_seconds, health=health),
             is_cancelled=cancelled.__contains__,
             answers=StoredAnswers(
                 scripts=scripts,

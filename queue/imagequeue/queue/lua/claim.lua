@@ -8,7 +8,7 @@
 --     weights: {tenant: weight}, 1 where absent     unserved: [queue...] of models that no pool serves
 -- Pace: GCRA in two dimensions, images and tokens; see pace.lua. A job of n images is charged whole.
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
---   suspended_until,
+--   suspended_until, probe (the job that goes first after a pause),
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
 -- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
 --   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, expired, cancelled, unserved, malformed, poison.
@@ -18,7 +18,8 @@ local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
 local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
-local PROBE_US = 1000000 -- after a pause one job goes first; the others follow if it is not refused within this time
+local PROBE_US = 3000000 -- after a pause one job goes first; the others wait so long for it to be sent (permit shortens it)
+local EARNED = -0.000001 -- owed so much, a lower priority goes first; sums of fractions are not exact
 local now = now_us()
 local given, foreign, wait, stale = {}, {}, -1, 0
 local taken_images = {}
@@ -120,13 +121,19 @@ local function is_suspended(reason, ends)
   return reason and reason ~= '' and (ends == 0 or ends > now)
 end
 
+-- What a lower priority is owed of the pool, in images; see settle_shares.
+local function owed_of(priority, stored)
+  local share = number(plan.shares[priority], 0)
+  return share > 0 and number(stored, share - 1) or -1
+end
+
 local function load(pool)
   local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
     'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until')
   local factor = factor_now(number(fields[5], 1), number(fields[6], 0), now)
   return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
     probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
-    owed = {default = number(fields[9], 0), low = number(fields[10], 0)}, starts = number(fields[11], 0),
+    owed = {default = owed_of('default', fields[9]), low = owed_of('low', fields[10])}, starts = number(fields[11], 0),
     since_resume = number(fields[12], 0), round = number(fields[13], 0)}
 end
 
@@ -155,20 +162,21 @@ end
 
 -- Priorities in the order in which they are asked: a lower one that has earned its share goes first.
 local function order_of(state)
-  if state.owed.low >= 1 then return {'low', 'high', 'default'} end
-  if state.owed.default >= 1 then return {'default', 'high', 'low'} end
+  if state.owed.low >= EARNED then return {'low', 'high', 'default'} end
+  if state.owed.default >= EARNED then return {'default', 'high', 'low'} end
   return {'high', 'default', 'low'}
 end
 
+-- While jobs of a lower priority wait, every image started in the pool earns them their share of it, and each of their own
+-- costs a whole one: of N starts in a row, N times the share are theirs, rounded down. Nothing is saved up while none waits.
 local function settle_shares(state, pool, priority, n)
   for _, lower in ipairs({'default', 'low'}) do
-    if lower == priority then
-      state.owed[lower] = math.max(state.owed[lower] - n, 0)
-    elseif priority == 'high' or lower == 'low' then
-      local waiting = false
-      for _, q in ipairs(pool[lower] or {}) do waiting = waiting or queued(q) > 0 end
-      state.owed[lower] = waiting and state.owed[lower] + n * number(plan.shares[lower], 0) or 0
-    end
+    local share = number(plan.shares[lower], 0)
+    local owed = state.owed[lower] + n * share
+    if lower == priority then owed = math.max(owed - n, (share - 1) * n) end -- what nobody else wanted is not held against it
+    local waiting = false
+    for _, q in ipairs(pool[lower] or {}) do waiting = waiting or queued(q) > 0 end
+    state.owed[lower] = (share > 0 and waiting) and owed or math.min(owed, share - 1)
   end
 end
 
@@ -199,6 +207,7 @@ local function serve(pool, state)
       served = true
       if state.paused_until > 0 then
         state.paused_until, state.probe_until, state.since_resume = 0, now + PROBE_US, 0
+        redis.call('HSET', pool_key(pool.name), 'probe', id)
       end
     end
   end
@@ -255,7 +264,7 @@ for _, index in ipairs(order) do
   if serve(pool, state) then
     redis.call('HSET', pool_key(pool.name), 'image_tat', whole(state.image_tat), 'token_tat', whole(state.token_tat),
       'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
-      'owed_default', string.format('%.6f', state.owed.default), 'owed_low', string.format('%.6f', state.owed.low),
+      'owed_default', string.format('%.9f', state.owed.default), 'owed_low', string.format('%.9f', state.owed.low),
       'starts', whole(state.starts), 'since_resume', whole(state.since_resume), 'round', whole(state.round % 1000003))
   end
 end
