@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/ledger_summary.py [--attempts 10000000] [--databases sqlite,postgresql] [--folder /tmp]
 
 Attempts of 30 days are written by the database itself, the sums as the ledger keeps them: 2 organizations, 3 models,
-10 tenants with 5 sets of tags each, 3 priorities, 1 attempt in 50 with an intent, 1 outcome in 10 kept. The best of
+10 tenants with 5 sets of tags each, 3 priorities, 1 attempt in 200 with an intent, 1 outcome in 10 kept. The best of
 three runs counts. Beside it stands what a plain scan of the attempts takes for the same question. Ten million attempts
 need about 5 GB for each database, one after the other, and some minutes.
 """
@@ -60,7 +60,7 @@ SELECT
     i + 1, 'job-' || i, 1, 'lease', 'org' || (h % 2), 'model' || (h / 60 % 3), 'tenant' || (h / 2 % 10),
     CASE h / 20 % 3 WHEN 0 THEN 'high' WHEN 1 THEN 'default' ELSE 'low' END,
     '{"project"\:"p' || (h / 2 % 10 * 5 + h / 180 % 5) || '","team"\:"t' || (h / 180 % 5) || '"}',
-    CASE WHEN i % 50 = 0 THEN 'intent-' || (i / 200) END, 'now', 'generation', 1, 40000000, 0, 'benchmark',
+    CASE WHEN i % 200 = 0 THEN 'intent-' || (i / 800) END, 'now', 'generation', 1, 40000000, 0, 'benchmark',
     CASE WHEN i % 100 < 3 THEN 'voided' WHEN i % 1000 = 999 THEN 'in_doubt' ELSE 'settled' END,
     CASE WHEN i % 100 < 3 THEN 0 WHEN i % 1000 = 999 THEN NULL ELSE 40000000 END,
     CASE WHEN i % 100 < 3 OR i % 1000 = 999 THEN 0 ELSE 1 END, :day, :start_us + (i - :first) * :step_us, 0

@@ -42,6 +42,7 @@ from imagequeue.ledger.schema import (
 from imagequeue.ledger.sums import Key, SumColumns, Sums, attempt_sums, grouped, outcome_sums, saving_sums
 
 GROUPS_MAX: Final = 100_000
+INTENTS_MAX: Final = 20_000
 TAG: Final = "tag:"
 INTENT: Final = "intent"
 
@@ -50,7 +51,7 @@ Columns = TypeVar("Columns", bound=FromClause)
 
 
 def sums_by(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
-    """Return the sums of each group; JobRefused when there are more intents than GROUPS_MAX."""
+    """Return the sums of each group; JobRefused when there are more intents than INTENTS_MAX."""
     if INTENT in group_by:
         _refuse_too_many_intents(connection, over)
         return _with_rest(connection, group_by, over, _by_intent(connection, group_by, over))
@@ -116,10 +117,10 @@ def _by_intent(connection: Connection, group_by: Sequence[str], over: Period) ->
 def _refuse_too_many_intents(connection: Connection, over: Period) -> None:
     count = 0 if over.no_days else connection.execute(select(func.sum(rollup.c.intents)).where(_days(rollup, over)))
     intents = count if isinstance(count, int) else int(count.scalar() or 0)
-    if intents > GROUPS_MAX:
+    if intents > INTENTS_MAX:
         raise JobRefused(
             "group_by",
-            f"intent: {intents} intents are more than the {GROUPS_MAX} that a report may list; take a shorter period, "
+            f"intent: {intents} intents are more than the {INTENTS_MAX} that a report may list; take a shorter period, "
             "or another grouping, which counts them",
         )
 
@@ -158,7 +159,7 @@ def _narrow(table: Table, having: Sequence[str]) -> Iterator[Condition]:
     """Yield what limits a table's rows to those that are added up, in words that its partial indexes understand."""
     facts = _facts(table)
     if table is outcome:
-        yield text(f"({SIDE})")  # type: ignore[misc]  # a text stands for a condition
+        yield text("kept_images > 0" if INTENT in having else f"({SIDE})")  # type: ignore[misc]  # a text stands for a condition
     if table is first_answer:
         yield and_(
             attempt.c.tenant == first_answer.c.tenant,

@@ -88,7 +88,25 @@ OPEN = text("state IN ('held', 'in_doubt')")
 Index("ledger_attempt_open", attempt.c.held_at_us, sqlite_where=OPEN, postgresql_where=OPEN)
 Index("ledger_attempt_day", attempt.c.day)
 WITH_INTENT = text("intent IS NOT NULL")
-Index("ledger_attempt_intent", attempt.c.day, sqlite_where=WITH_INTENT, postgresql_where=WITH_INTENT)
+# Holds all that a report by intent adds up, so that its rows, which lie far apart, are not fetched.
+INTENT_REPORT: Final = (
+    "day",
+    "intent",
+    "org",
+    "model",
+    "tenant",
+    "priority",
+    "state",
+    "usd_nano",
+    "upper_bound_nano",
+    "images",
+)
+Index(
+    "ledger_attempt_intent",
+    *(attempt.c[name] for name in INTENT_REPORT),
+    sqlite_where=WITH_INTENT,
+    postgresql_where=WITH_INTENT,
+)
 
 entry = Table(
     "ledger_entry",
@@ -139,6 +157,8 @@ outcome = Table(
 )
 SIDE = text("cached OR kept_images > 0")
 Index("ledger_outcome_side", outcome.c.day, sqlite_where=SIDE, postgresql_where=SIDE)
+KEPT_FOR_INTENT = text("kept_images > 0 AND intent IS NOT NULL")
+Index("ledger_outcome_intent", outcome.c.day, sqlite_where=KEPT_FOR_INTENT, postgresql_where=KEPT_FOR_INTENT)
 
 balance = Table(
     "ledger_balance",

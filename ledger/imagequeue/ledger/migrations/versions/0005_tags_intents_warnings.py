@@ -27,10 +27,7 @@ def upgrade() -> None:
         op.add_column("ledger_rollup", Column(name, BigInteger, nullable=False, server_default="0"))
     for create in (_tag_rollup, _first_answer, _warning):
         create()
-    with_intent = text("intent IS NOT NULL")
-    op.create_index(
-        "ledger_attempt_intent", "ledger_attempt", ["day"], sqlite_where=with_intent, postgresql_where=with_intent
-    )
+    _intent_indexes()
     _name_tags()
     script = files("imagequeue.ledger") / "migrations" / "sql" / "0005_fill.sql"
     for statement in script.read_text("utf-8").split("-- next"):
@@ -40,6 +37,19 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Refuse: books are not unmade."""
     raise NotImplementedError("the ledger's history cannot be taken back; restore a backup instead")
+
+
+def _intent_indexes() -> None:
+    with_intent, kept = text("intent IS NOT NULL"), text("kept_images > 0 AND intent IS NOT NULL")
+    columns = "day intent org model tenant priority state usd_nano upper_bound_nano images"
+    op.create_index(
+        "ledger_attempt_intent",
+        "ledger_attempt",
+        columns.split(),
+        sqlite_where=with_intent,
+        postgresql_where=with_intent,
+    )
+    op.create_index("ledger_outcome_intent", "ledger_outcome", ["day"], sqlite_where=kept, postgresql_where=kept)
 
 
 def _tag_rollup() -> None:

@@ -1,0 +1,135 @@
+"""Every migration with data in the tables: what was there is kept, and the sums that are kept since are right."""
+
+import asyncio
+from importlib.resources import files
+
+import pytest
+from ledger_values import ManualClock, opened
+from sqlalchemy import Connection, inspect, text
+
+from imagequeue.ledger.database import parse_url, writer_engine
+from imagequeue.ledger.entries import Entry, Head, link
+from imagequeue.ledger.rows import tags_key
+
+DAY, AT = "2026-11-22", 1_795_348_800_000_000
+TAGS = '{"project":"p"}'
+NANO = 40_000_000
+REVISIONS = sorted(
+    path.name[:4]
+    for path in (files("imagequeue.ledger") / "migrations" / "versions").iterdir()
+    if path.name.endswith(".py")
+)
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Bring the tables to a revision."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "imagequeue.ledger:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def insert(connection: Connection, table: str, **values: object) -> None:
+    """Insert a row, written out as the oldest program did; what it leaves to the table stays there."""
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)  # noqa: S608  # our own names
+
+
+def fill(connection: Connection) -> None:
+    """Write what the first program would have left: two answers for one intent, a doubt, a cache hit, a correction."""
+    facts = {"org": "main", "model": "m", "tenant": "red", "priority": "high", "day": DAY, "catalog_version": "v"}
+    entries: list[Entry] = []
+    for n, state, usd, images in ((1, "settled", NANO, 1), (2, "settled", NANO, 1), (3, "in_doubt", None, 0)):
+        insert(
+            connection, "ledger_attempt", id=n, job_id=f"job{n}", n=1, lease_token="l", tags=TAGS, intent="cover",
+            delivery="now", operation="generation", images_requested=1, upper_bound_nano=NANO, credits=0, state=state,
+            usd_nano=usd, images=images, held_at_us=AT, **facts,
+        )  # fmt: skip
+        kinds = (("settle", "spent:main") if usd else ("doubt", "doubt:main"),)
+        for kind, debit, credit in (("hold", "held:main", "budget:main"), *((*one, "held:main") for one in kinds)):
+            entries.append(
+                Entry(
+                    kind=kind, debit=debit, credit=credit, amount_nano=NANO, day=DAY, attempt_id=n, catalog_version="v"  # type: ignore[arg-type]  # kinds as written above
+                )
+            )  # fmt: skip
+    entries.append(
+        Entry(kind="correction", debit="spent:main", credit="budget:main", amount_nano=7, day=DAY, memo="bill")
+    )
+    for n, cached, kept in ((1, False, 1), (2, False, 0), (9, True, 0)):
+        insert(
+            connection, "ledger_outcome", job_id=f"job{n}", status="succeeded", attempt_id=None if cached else n,
+            tags=TAGS, intent="cover", delivery="now", usd_nano=0 if cached else NANO, images="[]", cached=cached,
+            saved_nano=NANO if cached else 0, retryable=False, kept='["x"]' if kept else None, kept_images=kept,
+            finished_at_us=AT, **facts,
+        )  # fmt: skip
+    links = link(Head(writer_id=1), entries, AT)
+    insert(connection, "ledger_writer", id=1, host="h", process_id=1, started_at_us=AT, batches=1,
+           head_seq=links[-1].seq, head_hash=links[-1].hash)  # fmt: skip
+    for one in links:
+        values = {name: getattr(one.entry, name) for name in Entry.__slots__}
+        insert(connection, "ledger_entry", writer_id=1, seq=one.seq, at_us=AT, hash=one.hash, **values)
+    for scope, extra in (
+        (f"org:{DAY[:7]}:main", 7),
+        (f"tenant:{DAY[:7]}:red", 0),
+        (f"tenant:{DAY}:red", 0),
+        ("tenant:total:red", 0),
+    ):
+        insert(connection, "ledger_balance", scope=scope, used_nano=3 * NANO + extra)
+    del facts["catalog_version"]
+    insert(connection, "ledger_rollup", settled_nano=2 * NANO, in_doubt_nano=NANO, settled=2, in_doubt=1, images=2,
+           kept_images=1, cache_hits=1, saved_nano=NANO, **facts)  # fmt: skip
+    insert(connection, "ledger_rollup", day=DAY, org="main", model="m", tenant="", priority="", corrected_nano=7)
+
+
+@pytest.mark.parametrize("by_steps", [False, True])
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_all_its_sums(
+    empty_url: str, *, by_steps: bool
+) -> None:
+    engine = writer_engine(parse_url(empty_url))
+    with engine.begin() as connection:
+        upgrade(connection, "0001")
+        fill(connection)
+    for revision in REVISIONS[1:] if by_steps else REVISIONS[-1:]:
+        with engine.begin() as connection:
+            upgrade(connection, revision)
+    with engine.begin() as connection:
+        answers = connection.execute(text("SELECT tenant, intent, attempt_id FROM ledger_first_answer")).all()
+        assert [tuple(row) for row in answers] == [("red", "cover", 1)]
+        assert connection.execute(text("SELECT key FROM ledger_tags")).scalars().all() == [tags_key(TAGS)]
+        savings = connection.execute(text("SELECT job_id, kind, usd_nano FROM ledger_saving")).all()
+        assert [tuple(row) for row in savings] == [("job9", "cache", NANO)]
+    engine.dispose()
+    asyncio.run(reported(empty_url))
+
+
+async def reported(url: str) -> None:
+    """Hold the reports against what was written; the books are audited at the end."""
+    async with opened(url, ManualClock()) as ledger:
+        for group_by in ([], ["tenant"], ["tag:project"], ["intent"], ["model", "tag:project", "intent"]):
+            total = (await ledger.summary(group_by)).total
+            assert (total.settled_nano, total.in_doubt_nano, total.corrected_nano) == (2 * NANO, NANO, 7)
+            assert (total.images, total.kept_images, total.answers, total.intents) == (2, 1, 2, 1)
+            assert (total.cache_hits, total.saved_nano, total.saved_cache_nano) == (1, NANO, NANO)
+        assert await ledger.resolve(3, "billed", reason="bill", by="ann")
+        assert await ledger.keep("job2") is True
+
+
+def test_a_step_that_fails_leaves_the_tables_as_they_were(empty_url: str) -> None:
+    """A migration is one transaction on both databases."""
+    engine = writer_engine(parse_url(empty_url))
+    with engine.begin() as connection:
+        upgrade(connection, "0002")
+        before = sorted(inspect(connection).get_table_names())
+        connection.execute(text("CREATE TABLE ledger_tags (other INTEGER)"))
+    with pytest.raises(Exception, match="ledger_tags"), engine.begin() as connection:
+        upgrade(connection, REVISIONS[-1])
+    with engine.begin() as connection:
+        after = sorted(inspect(connection).get_table_names())
+        assert after == sorted([*before, "ledger_tags"])
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0002"
+    engine.dispose()
