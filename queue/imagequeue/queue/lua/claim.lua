@@ -11,7 +11,9 @@
 --   suspended_until, probe (the job that goes first after a pause),
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
 -- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
---   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, expired, cancelled, unserved, malformed, poison.
+--   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, cached, expired, cancelled,
+--   unserved, malformed, poison.
+-- A job that a stored result answers (cached) is given whatever the pace is, for it makes no call.
 local worker, most, plan = ARGV[3], tonumber(ARGV[4]), cjson.decode(ARGV[5])
 local CRASHES_MAX = 10 -- a job in whose hands so many workers died is not given to another
 local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
