@@ -54,9 +54,24 @@ def test_the_first_to_look_after_the_server_was_away_gives_nobody_up(world: Worl
     slow, lucky = with_claim(world), world.worker()
     lucky.renew()
     heard(world, ago_us=LEASE_US - 1_000_000)
-    world.expire(slow)
+    shift_leases(world, -LEASE_US + 500_000)
+    world.raw.zincrby(f"{world.keys.own}:workers", LEASE_US, lucky.name)
+    world.raw.zincrby(f"{world.keys.own}:workers", -1_000_000, slow.name)
     assert reap(world, lucky) == 0
     lucky.renew()
+    assert slow.renew() == [1, []]
+
+
+def test_who_was_dead_before_the_server_was_away_is_given_up_at_once(world: World) -> None:
+    dead, slow, reaper = with_claim(world), with_claim(world), world.worker()
+    reaper.renew()
+    world.expire(dead)
+    heard(world, ago_us=LEASE_US)
+    workers = f"{world.keys.own}:workers"
+    world.raw.zincrby(workers, -LEASE_US - 1, slow.name)
+    reaper.renew()
+    assert reap(world, reaper) == 1
+    assert dead.renew() == [0]
     assert slow.renew() == [1, []]
 
 

@@ -3,7 +3,7 @@
 --   ARGV[3] = most claims to return in this call   ARGV[4] = result_ttl, seconds, of jobs cancelled meanwhile
 --   ARGV[5] = the worker that reaps ('' = no worker)
 -- A worker whose own lease has run out reaps nobody: it cannot tell whether the others were away, or the server. Nor does
--- anyone while no worker was heard for half a lease: then it was the server that was away, and all others will be late.
+-- anyone give up those whose lease ended while the server heard nobody: then it was the server that was away.
 -- Returns {claims returned, workers given up, 1 when more is to do}.
 local most, ttl = tonumber(ARGV[3]), tonumber(ARGV[4])
 local DEAD = OWN .. ':dead' -- workers given up whose claims are not all returned yet
@@ -11,10 +11,13 @@ local now = now_us()
 local reaper = ARGV[5] or ''
 local own = reaper ~= '' and redis.call('ZSCORE', WORKERS, reaper)
 if reaper ~= '' and (not own or tonumber(own) <= now) then return {0, 0, 0} end
-local heard = redis.call('HMGET', HEARD, 'at', 'lease')
-if reaper ~= '' and heard[1] and now - tonumber(heard[1]) > tonumber(heard[2]) / 2 then return {0, 0, 0} end
-if tonumber(redis.call('GET', OWN .. ':grace') or '0') > now then return {0, 0, 0} end
-local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', whole(now), 'LIMIT', 0, 100)
+-- Leases that ended before a silence of the server ended for good; of those that ended in it nothing is known yet.
+local ended = tonumber(redis.call('GET', OWN .. ':grace') or whole(now))
+local heard = redis.call('HMGET', HEARD, 'at', 'silence')
+if reaper ~= '' and heard[1] and now - tonumber(heard[1]) > tonumber(heard[2]) then
+  ended = math.min(ended, tonumber(heard[1]))
+end
+local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', whole(ended), 'LIMIT', 0, 100)
 for _, worker in ipairs(gone) do
   redis.call('ZREM', WORKERS, worker)
   redis.call('SADD', DEAD, worker)

@@ -4,16 +4,18 @@
 --   ARGV[6] = queues, comma separated ('' = unchanged)   ARGV[7] = what keeps it from claiming ('' = nothing)
 -- Returns {1, ids whose cancellation was asked} or {0} when the worker was given up for dead: its claims are others' now.
 local GRACE_US = 3000000 -- within it every living worker has renewed: at most two seconds apart, with deadlines as short
+-- A lease is renewed three times in its length and at least every two seconds; only a longer silence can end one.
+local function silence_us(lease_us) return lease_us - 1.25 * math.min(lease_us / 3, 2000000) end
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 drain_under_oom()
 if not redis.call('ZSCORE', WORKERS, worker) then return {0} end
 local heard = tonumber(redis.call('HGET', HEARD, 'at') or whole(now))
-if now - heard > lease / 2 then
-  -- Nobody was heard for longer than anyone alive is silent: the server was away, not the workers. Each gets the time to
-  -- say that it lives before any of them is given up.
+if now - heard > silence_us(lease) then
+  -- Nobody was heard for so long that a lease of someone alive may have run out meanwhile: the server was away, not the
+  -- workers. Each gets the time to say that it lives, before any is given up whose lease ended in the silence.
   local grace = math.min(lease / 2, GRACE_US)
-  redis.call('SET', OWN .. ':grace', whole(now + grace), 'PX', math.ceil(grace / 1000))
+  redis.call('SET', OWN .. ':grace', whole(heard), 'PX', math.ceil(grace / 1000))
 elseif heard > now then
   -- The server's clock was set back: leases end as soon as they would have.
   local leases = redis.call('ZRANGE', WORKERS, 0, -1, 'WITHSCORES')
@@ -21,7 +23,7 @@ elseif heard > now then
     redis.call('ZADD', WORKERS, whole(tonumber(leases[index + 1]) - (heard - now)), leases[index])
   end
 end
-redis.call('HSET', HEARD, 'at', whole(now), 'lease', whole(lease))
+redis.call('HSET', HEARD, 'at', whole(now), 'silence', whole(silence_us(lease)))
 redis.call('ZREM', WORKERS, worker)
 redis.call('ZADD', WORKERS, whole(now + lease), worker)
 local key = RQ .. ':worker:' .. worker
