@@ -78,7 +78,7 @@ def test_more_jobs_ahead_or_a_slower_pool_never_mean_an_earlier_start(
                 states={POOL: PoolState(name=POOL, paused_until_us=NOW_US + 3_000_000, pause_reason="slow_down")},
             ),
             "paused",
-            NOW + timedelta(seconds=3),
+            NOW + timedelta(seconds=3 + 2),
             "slow_down",
         ),
         (replace(SCENE, pools=()), "pace", None, "place 3 of 10"),

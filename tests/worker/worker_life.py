@@ -62,6 +62,9 @@ class HeldBackCaller:
 class LifeWorld:
     """Everything a job's life touches, and workers to live it."""
 
+    cancelled: set[str]
+    """What the worker's signs of life told it of cancellations."""
+
     def __init__(self, scripts: Scripts, life: JobLife, board: Board, opened: main._Opened, settings: Settings) -> None:
         self.scripts, self.life, self.board, self.opened, self.settings = scripts, life, board, opened, settings
         self.caller: HeldBackCaller = opened.caller  # type: ignore[assignment]  # put there by life_world
@@ -119,5 +122,8 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
         scripts = Scripts(opened.redis, settings.keys)
         pace = main._pace(settings)
         board = Board(catalog=CATALOG, orgs=settings.orgs, pace=pace, preferred=settings.models, only=())
-        life = main._life(settings, CATALOG, scripts, Health(), board, opened, set())
-        yield LifeWorld(scripts, life, board, opened, settings)
+        cancelled: set[str] = set()
+        life = main._life(settings, CATALOG, scripts, Health(), board, opened, cancelled)
+        world = LifeWorld(scripts, life, board, opened, settings)
+        world.cancelled = cancelled
+        yield world

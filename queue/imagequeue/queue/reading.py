@@ -12,9 +12,10 @@ from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.links import links
 from imagequeue.queue.listing import JobQuery, list_records
+from imagequeue.queue.places import read_places
 from imagequeue.queue.pools import server_now_us
 from imagequeue.queue.record import JobRecord, check_id, read_records
-from imagequeue.queue.scene import read_places, read_scene
+from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.views import JobView, Waiting, view_of_ledger, view_of_record
 from imagequeue.queue.waits import why_queued

@@ -30,6 +30,9 @@ class Scene:
     all_suspended: bool = False
     suspended_queues: Mapping[str, str] = field(default_factory=dict)
     workers: int = 0
+    share_default: float = 0.05
+    share_low: float = 0.01
+    tenant_weights: Mapping[str, float] = field(default_factory=dict)
 
     def pools_for(self, model: str) -> list[Pool]:
         """Return the pools that serve a model."""
@@ -42,11 +45,17 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a job stands: `rank` (0 first) of `length` in its line, and how many jobs are served before it in all."""
+    """Where a job stands: `rank` (0 first) of `length` in its line, and how many jobs are served before it in all.
+
+    `ahead_by_share`: starts after which the share that its priority is guaranteed brings its turn, None for none.
+    `arriving_per_s`: jobs of higher priority that join a second; they too are served before it.
+    """
 
     rank: int
     length: int
     ahead: int
+    ahead_by_share: float | None = None
+    arriving_per_s: float = 0.0
 
 
 def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
@@ -60,7 +69,7 @@ def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
     where = "about to start" if place is None else f"place {place.rank + 1:,} of {place.length:,} in {record.queue}"
     if paused_until is not None:
         refused = scene.state(serving[0]).pause_reason or "the provider asked to wait"
-        return Waiting(reason="paused", until=paused_until, detail=f"{where}; {refused}")
+        return Waiting(reason="paused", until=start or paused_until, detail=f"{where}; {refused}")
     return Waiting(reason="pace", until=start, detail=where)
 
 
@@ -111,8 +120,17 @@ def _start(
     rates = [_jobs_per_us(record, pool, scene) for pool in serving]
     if float("inf") in rates:
         return earliest
-    wait = timedelta(microseconds=min(place.ahead / sum(rates), FORECAST / timedelta(microseconds=1)))
+    wait = timedelta(microseconds=min(_wait_us(place, sum(rates)), FORECAST / timedelta(microseconds=1)))
     return None if wait >= FORECAST else earliest + wait
+
+
+def _wait_us(place: Place, jobs_per_us: float) -> float:
+    """How long those before a job take, with those that still join them; at most until its share brings its turn."""
+    left_per_us = jobs_per_us - place.arriving_per_s / 1_000_000
+    in_turn = place.ahead / left_per_us if left_per_us > 0 else float("inf")
+    if place.ahead_by_share is None:
+        return in_turn if left_per_us > 0 else place.ahead / jobs_per_us
+    return min(in_turn, place.ahead_by_share / jobs_per_us)
 
 
 def _jobs_per_us(record: JobRecord, pool: Pool, scene: Scene) -> float:

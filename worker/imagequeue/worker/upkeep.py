@@ -12,6 +12,7 @@ from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError, QueueUnavailable
 from imagequeue.queue import tenants
 from imagequeue.queue.claims import promote, reap, tend
+from imagequeue.queue.places import sample_flow
 from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.worker.board import Board
 from imagequeue.worker.health import Health
@@ -97,6 +98,7 @@ class Upkeep:
         self._look_now.clear()
         self._tick()
         await self._board.refresh(self._scripts)
+        await sample_flow(self._scripts, self._board.queues)
         for hold in (await tenants.held(self._scripts)).values():
             if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
                 await tenants.recheck(self._scripts, hold.tenant, self._board.queues)
