@@ -37,6 +37,7 @@ PACE_MIN = 20.0  # jobs a second
 STRIKES_PER_KILL_MAX = 10
 BACKLOG_MAX = 5_000
 """Jobs queued at once: more would only prove that a queue can be long."""
+ENQUEUED_AT_ONCE_MAX = 500  # while the harness enqueues it does not look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class SoakReport:
     returned_seconds: tuple[float, ...]
     taken_seconds: tuple[float, ...]
     taken_high_seconds: tuple[float, ...]
+    unseen_seconds: float
     misplaced: tuple[str, ...]
     audits: int
     statuses: tuple[int | None, ...]
@@ -99,7 +101,8 @@ class SoakReport:
             f"bill={format_usd(found.bill_nano)} ledger={format_usd(found.ledger_nano)} "
             f"back_in_line {_spread(self.returned_seconds)} "
             f"taken_up {_spread(self.taken_seconds)} high {_spread(self.taken_high_seconds)} "
-            f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s) audits={self.audits} "
+            f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s, looks at most {self.unseen_seconds:.2f}s apart) "
+            f"audits={self.audits} "
             f"problems={len(self.problems)} seconds={self.seconds:.0f}"
         )
 
@@ -138,6 +141,7 @@ def soak(plan: SoakPlan) -> SoakReport:
             returned_seconds=tuple(chaos.recovery.returned_seconds),
             taken_seconds=tuple(chaos.recovery.taken_seconds),
             taken_high_seconds=tuple(chaos.recovery.taken_high_seconds),
+            unseen_seconds=chaos.recovery.unseen_seconds,
             misplaced=tuple(sorted(chaos.misplaced)),
             audits=chaos.audits,
             statuses=statuses,
@@ -156,14 +160,19 @@ def _storm(plan: SoakPlan, site: Site, chaos: Chaos) -> None:
     for _ in range(plan.kills * STRIKES_PER_KILL_MAX):
         if chaos.done["kill"] >= plan.kills:
             break
-        due = plan.jobs * (chaos.done["kill"] + 1) // plan.kills - len(site.acked)
-        room = BACKLOG_MAX - (len(site.acked) - site.ended())
-        site.enqueue(max(0, min(due, room)), chaos.random)
+        _enqueue(plan, site, chaos, plan.jobs * (chaos.done["kill"] + 1) // plan.kills)
         chaos.calm()
         chaos.strike()
     else:
         raise AssertionError(f"only {chaos.done['kill']} of {plan.kills} kills: workers do not come back")
-    site.enqueue(plan.jobs - len(site.acked), chaos.random)
+    while len(site.acked) < plan.jobs:
+        _enqueue(plan, site, chaos, plan.jobs)
+        chaos.calm()
+
+
+def _enqueue(plan: SoakPlan, site: Site, chaos: Chaos, due: int) -> None:
+    room = BACKLOG_MAX - (len(site.acked) - site.ended())
+    site.enqueue(max(0, min(due - len(site.acked), room, ENQUEUED_AT_ONCE_MAX)), chaos.random)
 
 
 def _at_rest(site: Site, chaos: Chaos) -> bool:

@@ -15,7 +15,8 @@ ACTS: Final = {"kill": 0.7, "stop": 0.1, "pause": 0.2}
 PAUSE_SECONDS: Final = (0.2, LEASE_SECONDS * 1.8)
 CALM_SECONDS: Final = (0.1, 0.4)
 LOOK_SECONDS: Final = 0.05
-AUDITED: Final = 500
+UNSEEN_SECONDS_MAX: Final = 0.5
+AUDITED: Final = 200
 
 
 @dataclass(kw_only=True)
@@ -42,6 +43,8 @@ class Recovery:
     returned_seconds: list[float] = field(default_factory=list)
     taken_seconds: list[float] = field(default_factory=list)
     taken_high_seconds: list[float] = field(default_factory=list)
+    unseen_seconds: float = 0.0
+    _looked_at: float = field(default_factory=time.monotonic)
 
     def killed(self, site: Site, pid: int) -> None:
         """Note what a process held when it was killed."""
@@ -61,7 +64,7 @@ class Recovery:
             for name in names:
                 pipe.hmget(site.keys.job(name), "iq_deliveries", "status")
             rows = pipe.execute()
-        now = time.monotonic()
+        now = self._seen_at()
         for name, (delivery, status) in zip(names, rows, strict=True):
             orphan = self.waiting[name]
             taken = int(delivery) > orphan.delivery or status not in (b"started", b"queued")
@@ -70,6 +73,16 @@ class Recovery:
                 self.returned_seconds.append(now - orphan.since)
             if taken:
                 self._taken(name, orphan, now)
+
+    def _seen_at(self) -> float:
+        """Return when what is seen now happened, at the latest: not in a time in which nobody looked.
+
+        On a busy machine the harness itself may be held up for seconds; that is no delay of what it watches.
+        """
+        now, before = time.monotonic(), self._looked_at
+        self._looked_at = now
+        self.unseen_seconds = max(self.unseen_seconds, now - before)
+        return min(now, before + UNSEEN_SECONDS_MAX)
 
     def _taken(self, name: str, orphan: Orphan, now: float) -> None:
         del self.waiting[name]

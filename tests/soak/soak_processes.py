@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redis import Redis
 from redis.backoff import ConstantBackoff
@@ -29,6 +29,8 @@ from redis.retry import Retry
 READY_TRIES_MAX: Final = 400
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
+BLOCK_VARIABLE: Final = "SOAK_BLOCK_SECONDS"
+POISON_VARIABLE: Final = "SOAK_POISON"
 PRELOADED: Final = [
     "imagequeue.worker.main",
     "imagequeue.config.logs",
@@ -70,10 +72,14 @@ class Server:
         self._command += ["--enable-debug-command", "yes"]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True, **environ: str) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, *, wait: bool = True, loading_us: int = 0, **environ: str) -> None:
+        """Start it, and wait until it answers. `loading_us`: microseconds to read each command of its file."""
+        slowly = ["--key-load-delay", str(loading_us), "--loading-process-events-interval-bytes", "1024"]
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environ}
+            self._command + (slowly if loading_us else []),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **environ},
         )
         if wait:
             retry = Retry(
@@ -118,10 +124,34 @@ def run_worker_here(environ: Mapping[str, str], log: str, burst: bool) -> None: 
     os.dup2(output, 1)
     os.dup2(output, 2)
     signal.signal(signal.SIGUSR1, _say_where)
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: _block(float(environ[BLOCK_VARIABLE])))
+    if POISON_VARIABLE in environ:
+        _be_poisoned_by(environ[POISON_VARIABLE])
     os.environ.update(environ)
     settings = load_settings({**environ})
     set_up_logs(settings.log_level)
     run_worker(settings, WorkerOptions(burst=burst))
+
+
+def _block(seconds: float) -> None:
+    """Hold the event loop up, as a computation without an end would."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+def _be_poisoned_by(prompt: str) -> None:
+    """Die of any job with this prompt, as of a fault in a library that takes the process with it."""
+    from imagequeue.worker import life
+
+    harmless = life.build_request
+
+    def build(job: Any, *more: Any, **words: Any) -> Any:
+        if job.prompt == prompt:
+            os._exit(139)
+        return harmless(job, *more, **words)
+
+    life.build_request = build
 
 
 def _say_where(_number: int, _frame: object) -> None:

@@ -115,16 +115,17 @@ class Site:
             return sum(pipe.execute())
 
 
-def environment(folder: Path, port: int, base_url: str, api_key: str) -> dict[str, str]:
+def environment(folder: Path, port: int, base_url: str, org: SimulatedOrg) -> dict[str, str]:
     """Return a worker's environment: nothing of ours but what is set here."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEQUEUE_", "OPENAI_"))}
     limits = {MODEL: {"images_per_minute": None, "tokens_per_minute": None}}
-    org = {"name": "main", "api_key": api_key, "base_url": base_url, "tier": "5", "limits": limits}
+    keys = {"api_key": org.api_key, "admin_key": org.admin_key, "project": org.project}
+    ours = {"name": "main", **keys, "base_url": base_url, "tier": "5", "limits": limits}
     return {
         **inherited,
         "IMAGEQUEUE_DATA_DIR": str(folder),
         "IMAGEQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-        "IMAGEQUEUE_ORGS": json.dumps([org]),
+        "IMAGEQUEUE_ORGS": json.dumps([ours]),
         "IMAGEQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
         "IMAGEQUEUE_CALL_TIMEOUT_SECONDS": "10",
         "IMAGEQUEUE_DRAIN_SECONDS": "5",
@@ -142,18 +143,22 @@ def running_site(
     seed: int = 1,
     latency: Latency | None = None,
     faults: tuple[Any, ...] = (),
+    orgs: tuple[str, ...] = ("main",),
     **variables: str,
 ) -> Iterator[Site]:
-    """Start a server and a simulator; yields the site, without any worker. `variables`: more for its environment."""
+    """Start a server and a simulator; yields the site of its first organization, without any worker.
+
+    `variables`: more for its environment.
+    """
     quick = latency or Latency(kind="uniform", seconds=0.05, high_seconds=0.3)
-    org = SimulatedOrg(limits={MODEL: GroupLimits()})
-    config = SimulatorConfig(orgs=(org,), latency=quick, render="fast", image_bytes=0, seed=seed, faults=faults)
+    simulated = tuple(SimulatedOrg(name=name, limits={MODEL: GroupLimits()}) for name in orgs)
+    config = SimulatorConfig(orgs=simulated, latency=quick, render="fast", image_bytes=0, seed=seed, faults=faults)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagequeue-soak-")))
         postgres = stack.enter_context(running_postgresql()) if ledger == "postgresql" else None
         server = stack.enter_context(running_server(folder, kind))
         simulator = stack.enter_context(running_simulator(config))
-        environ = environment(folder, server.port, simulator.base_url, simulator.api_key) | variables
+        environ = environment(folder, server.port, simulator.base_url, simulator.org) | variables
         if postgres is not None:
             environ["IMAGEQUEUE_LEDGER_URL"] = postgres.url
         yield Site(
@@ -169,11 +174,16 @@ def running_site(
         )
 
 
-def beside(site: Site, name: str, *, port: int, **variables: str) -> Site:
-    """Return a site of its own (prefix, ledger, store) on the same server and provider, its workers behind `port`."""
+def beside(site: Site, name: str, *, port: int, org: str | None = None, **variables: str) -> Site:
+    """Return a site of its own (prefix, ledger, store) on the same server and provider, its workers behind `port`.
+
+    `org` is the simulated organization that it is, None for the first.
+    """
+    simulated = {one.name: one for one in site.simulator.config.orgs}
+    payer = site.simulator.org if org is None else simulated[org]
     folder = site.folder / name
     folder.mkdir()
-    environ = environment(folder, port, site.simulator.base_url, site.simulator.api_key) | {"RQ_KEY_PREFIX": name}
+    environ = environment(folder, port, site.simulator.base_url, payer) | {"RQ_KEY_PREFIX": name}
     environ |= variables
     return replace(
         site,
