@@ -5,6 +5,7 @@ ImageQueueError
 ├── JobRefused              a job is not acceptable; names the field and what is accepted
 ├── IdempotencyConflict     the same idempotency key came with another body
 ├── NotFound                no such job, key, organization, ...
+├── NotAllowed              the key is unknown, or may not do this
 ├── Unavailable             a part we depend on does not answer; try again later
 │   ├── QueueUnavailable    Redis or Valkey
 │   ├── LedgerUnavailable   the ledger's database
@@ -44,6 +45,10 @@ class IdempotencyConflict(ImageQueueError):
 
 class NotFound(ImageQueueError):
     """There is no such thing, or it is not yours to see."""
+
+
+class NotAllowed(ImageQueueError):
+    """The key is missing, unknown, expired or revoked, or it may not do this."""
 
 
 class Unavailable(ImageQueueError):

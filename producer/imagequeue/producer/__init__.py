@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imagequeue.config.job import Job
     from imagequeue.producer.client import AsyncImageQueue, JobHandle
+    from imagequeue.producer.http_client import AsyncHttpImageQueue
     from imagequeue.producer.sync_client import ImageQueue
     from imagequeue.producer.promptcheck.check import check_prompt
     from imagequeue.producer.promptcheck.finding import PromptFinding
     from imagequeue.queue.listing import JobQuery
     from imagequeue.queue.views import JobView
 
-__all__ = ["AsyncImageQueue", "ImageQueue", "Job", "JobHandle", "JobQuery", "JobView", "PromptFinding", "check_prompt"]
+__all__ = [
+    "AsyncHttpImageQueue",
+    "AsyncImageQueue",
+    "ImageQueue",
+    "Job",
+    "JobHandle",
+    "JobQuery",
+    "JobView",
+    "PromptFinding",
+    "check_prompt",
+]
 
 _HOME = {
+    "AsyncHttpImageQueue": "imagequeue.producer.http_client",
     "AsyncImageQueue": "imagequeue.producer.client",
     "ImageQueue": "imagequeue.producer.sync_client",
     "Job": "imagequeue.config.job",

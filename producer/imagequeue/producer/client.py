@@ -26,6 +26,7 @@ from imagequeue.queue.record import check_id
 from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # see open_queue
+    from imagequeue.producer.http_client import AsyncHttpImageQueue
     from pathlib import Path
 
     from imagequeue.ledger.ledger import Ledger
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # see open_queue
     from imagequeue.queue.reading import ViewPage
     from imagequeue.queue.status import Status
     from imagequeue.queue.status_reading import StatusReader
-    from imagequeue.queue.views import JobView
+    from imagequeue.queue.views import Image, JobView
 
 DEFAULT_TENANT: Final = "default"
 WAIT_SECONDS: Final = 3600.0
@@ -70,6 +71,16 @@ class AsyncImageQueue:
         self._settings = settings
         self._opened: OpenQueue | None = None
         self._admission: Admission | None = None
+
+    @staticmethod
+    def over_http(url: str, api_key: str | None = None, *, deadline_seconds: float = 60.0) -> "AsyncHttpImageQueue":
+        """Return a client with the same methods that speaks to a door at `url`, e.g. `https://images.example.com`.
+
+        `deadline_seconds` bounds each request with all its tries; `wait` waits longer by its own timeout.
+        """
+        from imagequeue.producer.http_client import AsyncHttpImageQueue
+
+        return AsyncHttpImageQueue(url, api_key, deadline_seconds=deadline_seconds)
 
     async def __aenter__(self) -> Self:
         settings = self._settings or load_settings()
@@ -208,6 +219,14 @@ class AsyncImageQueue:
     async def keep(self, job: JobId, images: Sequence[str] | None = None) -> "Acted":
         """Note which images of a job are used, by SHA-256; None for all."""
         return await (await self._queue.acts()).keep(_id(job), images)
+
+    async def image(self, image: "Image | str") -> bytes:
+        """Return an image's bytes: an image of a view, or its SHA-256 in hexadecimal. NotFound when it is not kept."""
+        sha256 = image if isinstance(image, str) else image.record.sha256
+        data = await self._queue.store().get(sha256)
+        if data is None:
+            raise NotFound(f"image {sha256[:64]}: there is none of this digest")
+        return data
 
     async def status(self) -> "Status":
         """Return the state of queues, pools and workers."""

@@ -50,6 +50,14 @@ class OpenQueue:
                 self._ledger = await Ledger.open(url, commits_per_second=COMMITS_PER_SECOND)
         return self._ledger
 
+    def store(self) -> "ImageStore":
+        """Return the image store, opened once."""
+        from imagequeue.store.store import open_store
+
+        if self._store is None:
+            self._store = open_store(self.settings.store_url)
+        return self._store
+
     async def jobs(self) -> "JobReader":
         """Return what reads job views."""
         from imagequeue.queue.reading import JobReader

@@ -15,11 +15,12 @@ from typing import Any, Self, TypeVar
 from imagequeue.config.job import Priority
 from imagequeue.config.settings import Settings
 from imagequeue.producer.client import DEFAULT_TENANT, WAIT_SECONDS, AsyncImageQueue, JobHandle, JobId, JobLike
-from imagequeue.queue.acts import Acted
+from imagequeue.producer.http_client import DEADLINE_SECONDS, AsyncHttpImageQueue
+from imagequeue.queue.acts import Acted, NotPossible
 from imagequeue.queue.listing import JobQuery
 from imagequeue.queue.reading import ViewPage
 from imagequeue.queue.status import Status
-from imagequeue.queue.views import JobView
+from imagequeue.queue.views import Image, JobView
 
 Answer = TypeVar("Answer")
 
@@ -32,10 +33,20 @@ class ImageQueue:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._queue = AsyncImageQueue(settings)
+        self._queue: AsyncImageQueue | AsyncHttpImageQueue = AsyncImageQueue(settings)
         self._opening = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @classmethod
+    def over_http(cls, url: str, api_key: str | None = None, *, deadline_seconds: float = DEADLINE_SECONDS) -> Self:
+        """Return a client that speaks to a door at `url`, e.g. `https://images.example.com`, instead of to Redis.
+
+        `deadline_seconds` bounds each request with all its tries; `wait` waits longer by its own timeout.
+        """
+        made = cls()
+        made._queue = AsyncHttpImageQueue(url, api_key, deadline_seconds=deadline_seconds)
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +108,14 @@ class ImageQueue:
         """Note which images of a job are used."""
         return self._run(self._queue.keep(job, images))
 
+    def image(self, image: Image | str) -> bytes:
+        """Return an image's bytes: an image of a view, or its SHA-256 in hexadecimal."""
+        return self._run(self._queue.image(image))
+
     def status(self) -> Status:
-        """Return the state of queues, pools and workers."""
+        """Return the state of queues, pools and workers; over HTTP, ask the door's /v1/status instead."""
+        if isinstance(self._queue, AsyncHttpImageQueue):
+            raise NotPossible("status: a client over HTTP has none; the door tells it at GET /v1/status")
         return self._run(self._queue.status())
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Any number of jobs in one request: JSON lines, read, checked and queued in chunks, so memory stays small."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import JOB_BYTES_MAX
+from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import BULK_BYTES_MAX, counted
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import NO_RETRY, Problem
@@ -36,20 +37,36 @@ class Tally:
     created: int = 0
     chunks: int = 0
     next_line: int = 1
+    handles: list[JobHandle] | None = None
+
+    def add(self, handles: Sequence[JobHandle]) -> None:
+        """Count a chunk that was queued."""
+        self.jobs += len(handles)
+        self.created += sum(handle.created for handle in handles)
+        self.chunks += 1
+        if self.handles is not None:
+            self.handles += handles
 
     def as_json(self) -> dict[str, object]:
         """Return the report."""
         return {"jobs": self.jobs, "created": self.created, "chunks": self.chunks, "next_line": self.next_line}
+
+    def with_handles(self) -> dict[str, object]:
+        """Return the report with the ids in order, if they were asked for."""
+        if self.handles is None:
+            return self.as_json()
+        return {**self.as_json(), "handles": [{"id": one.id, "created": one.created} for one in self.handles]}
 
 
 async def create_bulk(asked: Asked) -> Response:
     """Queue the jobs of a JSON lines body; 202 with how many.
 
     A line that is wrong stops the request: its chunk is not queued, the chunks before it are, and the error says
-    the line and where to go on.
+    the line and where to go on. With `handles=1` the answer has the jobs' ids in order.
     """
-    check_known(asked.request.query_params, ())
-    tally = Tally()
+    query = asked.request.query_params
+    check_known(query, ("handles",))
+    tally = Tally(handles=[] if query.get("handles") == "1" else None)
     chunk: list[Entry] = []
     try:
         async for line in _lines(asked):
@@ -61,7 +78,7 @@ async def create_bulk(asked: Asked) -> Response:
         await _queue(asked, chunk, tally)
     except (JobRefused, IdempotencyConflict, Problem) as error:
         raise _stopped(error, tally) from error
-    return JSONResponse(tally.as_json(), 202)
+    return JSONResponse(tally.with_handles(), 202)
 
 
 async def _lines(asked: Asked) -> AsyncIterator[bytes]:
@@ -91,10 +108,7 @@ async def _entry(asked: Asked, line: bytes, number: int) -> Entry:
 async def _queue(asked: Asked, chunk: list[Entry], tally: Tally) -> None:
     if chunk:
         asked.door.access.charge(asked.caller, len(chunk))
-        handles = await submit(asked.door, asked.caller, chunk)
-        tally.jobs += len(handles)
-        tally.created += sum(handle.created for handle in handles)
-        tally.chunks += 1
+        tally.add(await submit(asked.door, asked.caller, chunk))
     tally.next_line = tally.lines + 1
     chunk.clear()
 

@@ -94,6 +94,7 @@ def _jobs() -> dict[str, Any]:
                 202,
                 schemas.TALLY,
                 body=lines,
+                parameters=[_in_query("handles", {"enum": ["0", "1"]})],
                 errors=(409, 413),
             )
         },

@@ -73,7 +73,18 @@ CREATED: Final = {
     "description": "`created` false: the same job was there before, by its idempotency key. `findings` if asked for.",
     "examples": [{"id": JOB_ID, "status": "queued", "created": True}],
 }
-TALLY: Final = obj({"jobs": WHOLE, "created": WHOLE, "chunks": WHOLE, "next_line": WHOLE})
+TALLY: Final = {
+    "type": "object",
+    "required": ["jobs", "created", "chunks", "next_line"],
+    "properties": {
+        "jobs": WHOLE,
+        "created": WHOLE,
+        "chunks": WHOLE,
+        "next_line": WHOLE,
+        "handles": items(obj({"id": TEXT, "created": YES_NO})),
+    },
+    "description": "`handles` with `handles=1`: the jobs' ids, in order.",
+}
 ACTED: Final = obj({"id": TEXT, "status": STATUS, "changed": YES_NO, "note": TEXT})
 IMAGE: Final = obj(
     {
