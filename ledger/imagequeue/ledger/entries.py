@@ -24,6 +24,7 @@ EntryKind = Literal[
     "credit-grant",
     "credit-use",
     "credit-return",
+    "archive",
 ]
 HASH_OF_NOTHING: Final = ""
 COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
@@ -129,6 +130,12 @@ def credit_use(org: str, day: str, worth_nano: int, attempt_id: int) -> Entry:
 def credit_return(org: str, day: str, worth_nano: int, attempt_id: int) -> Entry:
     """Return the entry of credits that an attempt drew and was not billed for."""
     return _credits("credit-return", f"credits:{org}", f"paid:{org}", worth_nano, day, attempt_id)
+
+
+def archive(month: str, day: str, sha256: str, rows: int) -> Entry:
+    """Return the entry that puts the digest of a month's archive into the chain; it moves nothing."""
+    memo = f"{rows} rows, sha256 {sha256}"
+    return Entry(kind="archive", debit=f"archive:{month}", credit=f"details:{month}", amount_nano=0, day=day, memo=memo)
 
 
 def _credits(kind: EntryKind, debit: str, credit: str, worth_nano: int, day: str, attempt_id: int) -> Entry:

@@ -43,6 +43,7 @@ from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage,
 from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, grants_of, outcomes_of_jobs, wallet_of
 from imagequeue.ledger.reconcile import DayReconciliation
 from imagequeue.ledger.reconcile import reconcile as compare
+from imagequeue.ledger.retention import Archived, Seal, Strip
 from imagequeue.ledger.statement import Statement, month_statement
 from imagequeue.ledger.summary import Summary, summarize
 from imagequeue.ledger.wallet import GrantKind, GrantRow, Wallet
@@ -202,6 +203,18 @@ class Ledger:
     async def statement(self, month: str, tenant: str | None = None) -> Statement:
         """Return the statement of a calendar month, e.g. `2026-11`, of one tenant or of all."""
         return await self.read(lambda connection: month_statement(connection, month, tenant))
+
+    def now(self) -> datetime:
+        """Return the moment by the ledger's clock."""
+        return self._clock.now()
+
+    async def seal(self, archived: Archived) -> bool:
+        """Book the archive of a month's details, whose file must be durable; False when one was booked before."""
+        return await self._write(Seal(archived=archived))
+
+    async def strip(self, month: str) -> int:
+        """Take some of the details of a sealed month out; return of how many rows, 0 when none are left."""
+        return await self._write(Strip(month=month))
 
     async def wallet(self, org: str) -> Wallet:
         """Return the credits that an organization can use now."""

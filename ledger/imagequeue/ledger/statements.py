@@ -50,6 +50,7 @@ from imagequeue.ledger.schema import (
     webhook,
     writer,
 )
+from imagequeue.ledger.schema_archive import archive
 
 RESOLVED_COLUMNS = (
     "state",
@@ -105,6 +106,7 @@ class Statements:
     draws: str  # of (attempt)
     return_draw: str  # of (attempt), grant, at_us
     add_source: str  # source, at_us; changes no row when it is there
+    add_archive: str  # month, rows, sha256, at_us; changes no row when it is there
     add_saving: str  # the columns of a saving; changes no row when the job has one of its kind
     due_webhooks: str  # now_us, count, urls (not these)
     lease_webhooks: str  # of (webhook), until_us
@@ -149,6 +151,7 @@ def statements_for(dialect_name: str) -> Statements:
         draws=sql.text(select(draw).where(draw.c.attempt_id == bindparam("of"), draw.c.returned_at_us.is_(None))),
         return_draw=sql.text(_return_draw()),
         add_source=sql.text(sql.upsert(source).on_conflict_do_nothing()),
+        add_archive=sql.text(sql.upsert(archive).on_conflict_do_nothing()),
         add_saving=sql.text(sql.upsert(saving).on_conflict_do_nothing()),
         due_webhooks=sql.text(sql.due_webhooks()),
         lease_webhooks=sql.text(_lease_webhook()),

@@ -10,6 +10,7 @@ from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
 from imagequeue.producer.commands.ledger_caps import caps
 from imagequeue.producer.commands.ledger_credits import credit_commands
 from imagequeue.producer.commands.ledger_options import AsJson, Since, Until, moment_option, run
+from imagequeue.producer.commands.ledger_retain import retain
 from imagequeue.producer.commands.ledger_statement import statement
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     ledger.command("resolve")(resolve)
     ledger.command("statement")(statement)
     ledger.command("caps")(caps)
+    ledger.command("retain")(retain)
     ledger.add_typer(credit_commands(), name="credits")
     app.add_typer(ledger, name="ledger")
 

@@ -1,4 +1,4 @@
-"""Sums by day and tags, which answer was the first for its intent, and warnings of caps."""
+"""Sums by day and tags, which answer was the first for its intent, warnings of caps, and archives of details."""
 
 import hashlib
 from importlib.resources import files
@@ -25,13 +25,14 @@ def upgrade() -> None:
     """Create the tables and fill them from the rows that there are."""
     for name in ("answers", "intents"):
         op.add_column("ledger_rollup", Column(name, BigInteger, nullable=False, server_default="0"))
-    for create in (_tag_rollup, _first_answer, _warning):
+    for create in (_tag_rollup, _first_answer, _warning, _archive):
         create()
     _intent_indexes()
     _name_tags()
-    script = files("imagequeue.ledger") / "migrations" / "sql" / "0005_fill.sql"
-    for statement in script.read_text("utf-8").split("-- next"):
-        op.get_bind().exec_driver_sql(statement)
+    scripts = files("imagequeue.ledger") / "migrations" / "sql"
+    for name in ("0005_fill.sql", f"0005_triggers.{op.get_bind().dialect.name}.sql"):
+        for statement in (scripts / name).read_text("utf-8").split("-- next"):
+            op.get_bind().exec_driver_sql(statement)
 
 
 def downgrade() -> None:
@@ -89,6 +90,17 @@ def _warning() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ledger_warning_at", "ledger_warning", ["at_us"])
+
+
+def _archive() -> None:
+    op.create_table(
+        "ledger_archive",
+        Column("month", Text, primary_key=True),
+        Column("rows", BigInteger, nullable=False),
+        Column("sha256", Text, nullable=False),
+        Column("at_us", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
 
 
 def _name_tags() -> None:
