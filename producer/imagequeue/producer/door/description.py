@@ -139,6 +139,7 @@ def _images() -> dict[str, Any]:
     asked = [
         _header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
         _header("X-ImageQueue-Tenant", "Whose job it is.", {}),
+        _header("X-ImageQueue-Cache", "Whether a stored result may answer.", {"enum": ["off", "use", "refresh"]}),
         _header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
     ]
     show = _operation(

@@ -151,6 +151,7 @@ STATUS_OF_ALL: Final = {
         "suspended": YES_NO,
         "totals": {"type": "object"},
         **{name: items({"type": "object"}) for name in ("queues", "pools", "workers", "held_tenants")},
+        "cache": {"type": "object"},
     },
 }
 GENERATION: Final[Schema] = {
