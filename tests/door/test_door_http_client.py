@@ -1,9 +1,11 @@
 """The Python client over HTTP against a real door: the same methods, values and errors as over Redis."""
 
 import asyncio
+import base64
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -211,12 +213,22 @@ def test_threads_use_it_without_async(stack: Stack) -> None:
             queue.status()
 
 
-def test_input_images_are_kept_at_the_door(stack: Stack) -> None:
+def test_input_images_are_kept_at_the_door(stack: Stack, tmp_path: Path) -> None:
     async def story(queue: AsyncHttpImageQueue) -> None:
         done = await queue.wait(await queue.submit("x", model=MODEL), timeout=30)
         data = await queue.image(done.images[0])
         assert await queue.upload(data) == f"sha256:{done.images[0].record.sha256}"
-        with pytest.raises(JobRefused):
-            await queue.upload(b"no image")
+        path = tmp_path / "image.png"
+        path.write_bytes(data)
+        as_data_url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        for same in (path, str(path), as_data_url):
+            assert await queue.upload(same) == f"sha256:{done.images[0].record.sha256}"
+        edit = await queue.submit(
+            "the fox wears a hat", model="gpt-image-2", operation="edit", images=[str(path)], not_before=LATER
+        )
+        assert (await queue.get(edit)).job["images"] == [f"sha256:{done.images[0].record.sha256}"]
+        for bad in (b"no image", tmp_path / "nothing.png", "data:image/png;base64,!"):
+            with pytest.raises(JobRefused):
+                await queue.upload(bad)
 
     tell(stack, story)

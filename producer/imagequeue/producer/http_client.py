@@ -7,6 +7,7 @@ async with AsyncImageQueue.over_http("https://images.example.com", api_key="iq_.
 """
 
 import asyncio
+import base64
 import functools
 import hashlib
 import json
@@ -17,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import unquote_to_bytes
 
 import httpx
 
@@ -37,6 +39,8 @@ LONG_POLL_SECONDS: Final = 20.0
 TURN_SECONDS: Final = 1.0
 """How long one of many jobs is waited for, before it is another's turn."""
 POLLS_MAX: Final = 32
+DATA_URL: Final = "data:"
+KEPT_ELSEWHERE: Final = ("sha256:", "http://", "https://")
 JOBS_PER_REQUEST_MAX: Final = 50_000
 
 
@@ -72,7 +76,7 @@ class AsyncHttpImageQueue:
     async def submit(self, job: JobLike, **fields: object) -> JobHandle:
         """Queue one job: a prompt or a job, with more of the job's fields by name.
 
-        `images` and `mask` may be bytes, paths of files, references (`sha256:...`) and http(s) addresses.
+        `images` and `mask` may be bytes, paths of files, data URLs, references (`sha256:...`) and http(s) addresses.
         """
         told = await self._prepared(_values(job, fields))
         answer = (await self._wire.send("POST", "/v1/jobs", body=told)).json()
@@ -102,8 +106,11 @@ class AsyncHttpImageQueue:
         return [JobHandle(id=one["id"], created=one["created"]) for one in answer["handles"]]
 
     async def upload(self, image: bytes | Path | str, *, tenant: str | None = None) -> str:
-        """Keep an image for a tenant (None: the key's own) and return its reference; JobRefused when it is none."""
-        data = image if isinstance(image, bytes) else await asyncio.to_thread(_read, Path(image))
+        """Keep an image for a tenant (None: the key's own) and return its reference; JobRefused when it is none.
+
+        Bytes, the path of a file, or a data URL.
+        """
+        data = image if isinstance(image, bytes) else await asyncio.to_thread(_read, image)
         params = [] if tenant is None else [("tenant", tenant)]
 
         async def stream() -> AsyncIterator[bytes]:
@@ -218,7 +225,9 @@ class AsyncHttpImageQueue:
     async def _references(self, given: object, tenant: str | None) -> object:
         if isinstance(given, list | tuple):
             return [await self._references(one, tenant) for one in given]
-        return await self.upload(given, tenant=tenant) if isinstance(given, bytes | Path) else given
+        if isinstance(given, str) and given.startswith(KEPT_ELSEWHERE):
+            return given
+        return await self.upload(given, tenant=tenant) if isinstance(given, bytes | Path | str) else given
 
     @property
     def _wire(self) -> Wire:
@@ -242,11 +251,18 @@ def _line(values: Mapping[str, object]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
-def _read(path: Path) -> bytes:
+def _read(image: Path | str) -> bytes:
+    """The bytes of a file or of a data URL."""
+    if isinstance(image, str) and image.startswith(DATA_URL):
+        head, _, data = image.partition(",")
+        try:
+            return base64.b64decode(data, validate=True) if head.endswith(";base64") else unquote_to_bytes(data)
+        except ValueError as error:
+            raise JobRefused("images", "a data URL with base64 is needed") from error
     try:
-        return path.read_bytes()
+        return Path(image).read_bytes()
     except OSError as error:
-        raise JobRefused("images", f"cannot read {path}: {error.strerror}") from error
+        raise JobRefused("images", f"cannot read {image}: {error.strerror}") from error
 
 
 def _id(job: JobId) -> str:
