@@ -19,6 +19,7 @@ from PIL import Image
 
 from imagequeue.producer.door.forms import FORM_BYTES_MAX
 from imagequeue.producer.inputs import INPUT_BYTES_MAX
+from imagequeue.simulator.faults import Fault
 
 pytestmark = pytest.mark.xdist_group("door")
 
@@ -140,6 +141,25 @@ def test_events_of_a_stream_by_the_official_client(stack: Stack) -> None:
     assert made[-1].type == "image_generation.completed"
     assert made[-1].usage.output_tokens > 0
     assert [event.type for event in edited] == ["image_edit.completed"]
+
+
+def test_sketches_come_before_the_image(stack: Stack) -> None:
+    ask = {"model": "gpt-image-2", "prompt": "x", "quality": "low", "stream": True, "partial_images": 2}
+    with official(stack) as client:
+        made = list(client.images.generate(**ask))  # type: ignore[call-overload]  # the fields of a streamed call
+        edited = list(client.images.edit(**ask, image=picture()))  # type: ignore[call-overload]  # as above
+    for events, name in ((made, "image_generation"), (edited, "image_edit")):
+        assert [event.type for event in events] == [f"{name}.partial_image"] * 2 + [f"{name}.completed"]
+        assert [event.partial_image_index for event in events[:2]] == [0, 1]
+        assert all(base64.b64decode(event.b64_json).startswith(PNG) for event in events)
+
+
+def test_what_goes_wrong_in_a_stream_is_the_clients_own_error(stack: Stack) -> None:
+    stack.simulator.control.set_faults(Fault(kind="policy"))
+    with official(stack) as client, pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(model="gpt-image-2", prompt="x", stream=True, partial_images=1)
+    stack.simulator.control.set_faults()
+    assert caught.value.code == "moderation_blocked"
 
 
 @pytest.mark.parametrize(

@@ -116,12 +116,13 @@ def test_edits_and_variations_are_booked_as_they_are_billed(site: WorkerSite) ->
         site.put(**EDIT, images=[one, two], mask=one, n=2, quality="high"),
         site.put(model="dall-e-2", operation="edit", prompt="x", images=[one], mask=two, size="512x512"),
         site.put(model="dall-e-2", operation="variation", prompt="", images=[one], n=3, size="256x256"),
+        site.put(model="gpt-image-2", prompt="x", partial_images=3, n=2),
     ]
     site.burst()
-    assert [site.status(one) for one in jobs] == ["finished"] * 4, [site.error(one) for one in jobs]
+    assert [site.status(one) for one in jobs] == ["finished"] * 5, [site.error(one) for one in jobs]
     attempts = [row for one in jobs for row in site.attempts(one)]
     bill = site.simulator.control.bill()
-    assert sorted(row["source"] for row in bill) == ["image.edit"] * 3 + ["image.variation"]
+    assert sorted(row["source"] for row in bill) == ["image.edit"] * 3 + ["image.generation", "image.variation"]
     assert sum(row.usd_nano for row in attempts) == sum(row["nano_usd"] for row in bill) > 0
     assert all(row.usd_nano <= row.upper_bound_nano for row in attempts)
     edited = next(row for row in attempts if row.job_id == jobs[1])

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from imagequeue.config.available import refuse_unavailable
 from imagequeue.config.catalog import Catalog, check_job, choose_model, estimate_tokens
-from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import Job
 from imagequeue.config.webhooks import Webhook, check_webhook
 
@@ -33,8 +32,6 @@ def admit(
     """
     refuse_unavailable(job)
     check_webhook(job, webhooks)
-    if job.partial_images:
-        raise JobRefused("partial_images", "not available in this version; accepted: 0, or leave it out")
     model_name = job.model or choose_model(job, preference, served)
     checked = check_job(job.model_copy(update={"model": model_name}), catalog)
     return Admitted(job=checked, tokens=tokens_of(checked, catalog))

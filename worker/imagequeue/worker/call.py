@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 
 import httpx
@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from imagequeue.config.clock import Clock
 from imagequeue.worker.answer import Answer, NoAnswer, Result
+from imagequeue.worker.events import MEDIA_TYPE, OnSketch, body_of
 from imagequeue.worker.http import CONNECT_SECONDS_MAX, TRANSPORT_ERRORS, never_sent
 from imagequeue.worker.request import Request
 
@@ -35,12 +36,15 @@ class Caller:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
 
-    async def call(self, request: Request, files: Files | None = None) -> Result:
-        """Return the answer, or that there was none and whether the provider may have had the request."""
+    async def call(self, request: Request, files: Files | None = None, on_sketch: OnSketch | None = None) -> Result:
+        """Return the answer, or that there was none and whether the provider may have had the request.
+
+        Of an answer that comes as events, `on_sketch` gets each sketch as it comes.
+        """
         sent_at = self._clock.now()
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._exchange(request, files, sent_at)
+                return await self._exchange(request, files, on_sketch or _pass_over, sent_at)
         except TimeoutError:
             return self._none(sent_at, "timeout", f"no whole answer within {self._timeout_seconds:g} s")
         except TooMuch:
@@ -53,9 +57,13 @@ class Caller:
     def _none(self, sent_at: datetime, code: str, message: str, *, sent: bool = True) -> NoAnswer:
         return NoAnswer(sent=sent, code=code, message=message, sent_at=sent_at, ended_at=self._clock.now())
 
-    async def _exchange(self, request: Request, files: Files | None, sent_at: datetime) -> Result:
+    async def _exchange(
+        self, request: Request, files: Files | None, on_sketch: OnSketch, sent_at: datetime
+    ) -> Result:
         response = await self._transport.handle_async_request(_request(request, files, self._timeout_seconds))
         try:
+            if response.status_code == 200 and response.headers.get("content-type", "").startswith(MEDIA_TYPE):
+                return await self._streamed(response, on_sketch, sent_at)
             body = await _read(response, ANSWER_BYTES_MAX if response.status_code == 200 else ERROR_BYTES_MAX)
         finally:
             await response.aclose()
@@ -72,6 +80,30 @@ class Caller:
             sent_at=sent_at,
             ended_at=ended_at,
         )
+
+    async def _streamed(self, response: httpx.Response, on_sketch: OnSketch, sent_at: datetime) -> Answer:
+        body = await body_of(_bounded(response, ANSWER_BYTES_MAX), on_sketch)
+        return Answer(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=body,
+            text="" if body is not None else "a stream without a finished image",
+            sent_at=sent_at,
+            ended_at=self._clock.now(),
+        )
+
+
+async def _pass_over(event: bytes) -> None:
+    """Nobody waits for sketches."""
+
+
+async def _bounded(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
+    total = 0
+    async for chunk in _stream(response):
+        total += len(chunk)
+        if total > limit:
+            raise TooMuch
+        yield chunk
 
 
 def _request(request: Request, files: Files | None, timeout_seconds: float) -> httpx.Request:

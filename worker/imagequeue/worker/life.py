@@ -118,6 +118,7 @@ class Parts:
     overflow: Overflow
     gates: Gates
     is_cancelled: Callable[[str], bool]
+    tell_sketch: Callable[[str, bytes], Awaitable[None]]
     answers: StoredAnswers
     hearing: Hearing
 
@@ -273,7 +274,9 @@ class JobLife:
         started = self._parts.clock.now()
         crashpoint("call.before")
         try:
-            result = await self._parts.caller.call(request, work.files)
+            result = await self._parts.caller.call(
+                request, work.files, lambda event: self._parts.tell_sketch(work.claim.id, event)
+            )
         except asyncio.CancelledError:
             ending = book.cut_short(started, self._parts.clock.now(), client_request_id=name)
             await self._in_ledger(lambda: self._parts.ledger.doubt(held.attempt_id, ending))

@@ -1,6 +1,7 @@
 """The worker's composition root: builds every part from the settings, runs one engine, takes it apart again."""
 
 import asyncio
+import functools
 import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -27,6 +28,7 @@ from imagequeue.queue.connection import connect
 from imagequeue.queue.flights import Flight, flight_of
 from imagequeue.queue.intake import take_in
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.sketches import publish
 from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker import crashpoint
 from imagequeue.worker.board import Board
@@ -285,6 +287,7 @@ def _life(
             overflow=Overflow(catalog, board),
             gates=Gates(burst_seconds=settings.burst_seconds, health=health),
             is_cancelled=cancelled.__contains__,
+            tell_sketch=functools.partial(publish, scripts),
             answers=StoredAnswers(
                 scripts=scripts,
                 ledger=opened.ledger,

@@ -6,10 +6,12 @@ it unless its call was sent.
 
 import asyncio
 import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from imagequeue.config.errors import ImageQueueError, StoreUnavailable
@@ -18,17 +20,19 @@ from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.links import signed
 from imagequeue.producer.door.openai_answer import failure, success
 from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience, read_request, shape_of
-from imagequeue.producer.door.openai_stream import MEDIA_TYPE, completed_events
+from imagequeue.producer.door.openai_stream import MEDIA_TYPE, completed_events, error_event, sketch_event
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.patience import wait_seconds
-from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, refused, too_many, unavailable
+from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, problem_of, refused, too_many, unavailable, unexpected
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import image_url
+from imagequeue.producer.door.sketching import until_ended
 from imagequeue.producer.door.submitting import entry_of_job, submit
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.hits import has_stored
+from imagequeue.queue.sketches import listening
 from imagequeue.queue.views import Image, JobView
 
 PATIENCE_SECONDS: Final = 60.0
@@ -64,6 +68,8 @@ async def serve(asked: Asked, body: object, operation: Operation) -> Response:
     patience = read_patience(headers, PATIENCE_SECONDS, PATIENCE_SECONDS_MAX)
     entry = _entry(asked, wanted)
     await _check_line(asked, entry, patience)
+    if entry.job.partial_images:
+        return await _sketched(asked, wanted, entry, patience)
     handle = (await submit(asked.door, asked.caller, [entry]))[0]
     try:
         view = await unless_gone(asked.request, _ended(asked, handle.id, patience))
@@ -74,6 +80,47 @@ async def serve(asked: Asked, body: object, operation: Operation) -> Response:
         problem.headers[JOB_HEADER] = handle.id
         raise
     return await _answer(asked, wanted, view)
+
+
+async def _sketched(asked: Asked, wanted: Wanted, entry: Entry, patience: float) -> Response:
+    """Answer with events from the first sketch on; without one, as if none had been asked for."""
+    async with AsyncExitStack() as stack:
+        heard = await stack.enter_async_context(listening(asked.door.scripts, entry.id))
+        handle = (await submit(asked.door, asked.caller, [entry]))[0]
+        told = until_ended(heard, _ended(asked, handle.id, patience))
+        stack.push_async_callback(told.aclose)
+        try:
+            first = await unless_gone(asked.request, anext(told))
+        except (ClientGone, asyncio.CancelledError):
+            await _give_up(asked, handle.id, created=handle.created)
+            return Response(status_code=CLIENT_GONE)
+        except Problem as problem:
+            problem.headers[JOB_HEADER] = handle.id
+            raise
+        if isinstance(first, JobView):
+            return await _answer(asked, wanted, first)
+        events = _events(asked, wanted, first, told, stack.pop_all())
+    return StreamingResponse(events, media_type=MEDIA_TYPE, headers={JOB_HEADER: handle.id})
+
+
+async def _events(
+    asked: Asked,
+    wanted: Wanted,
+    first: bytes,
+    told: AsyncGenerator[bytes | JobView, None],
+    stack: AsyncExitStack,
+) -> AsyncIterator[bytes]:
+    """The sketches as events, then the images or what went wrong. The status was sent with the first."""
+    async with stack:
+        yield sketch_event(first, wanted.job.operation)
+        try:
+            async for item in told:
+                if isinstance(item, JobView):
+                    yield bytes((await _answer(asked, wanted, item)).body)
+                else:
+                    yield sketch_event(item, wanted.job.operation)
+        except ImageQueueError as error:
+            yield error_event(problem_of(error) or unexpected())
 
 
 async def list_models(asked: Asked) -> Response:

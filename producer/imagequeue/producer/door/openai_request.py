@@ -68,10 +68,13 @@ def read_request(body: object, headers: Headers, tenant: str | None, operation: 
     noted = {name: given[name] for name in NOTED if name in given}
     fields: dict[str, Any] = {name: given[name] for name in TAKEN_BY[operation] if name in given}
     fields["operation"] = operation
+    stream = _stream(given)
+    if stream and given.get("partial_images"):
+        fields["partial_images"] = given["partial_images"]
     if noted:
         fields["metadata"] = noted
     job = parse_job(fields | _from_headers(headers, tenant))
-    return Wanted(job=job, shape=_shape(given.get("response_format")), stream=_stream(given))
+    return Wanted(job=job, shape=_shape(given.get("response_format")), stream=stream)
 
 
 def shape_of(wanted: Wanted, catalog: Catalog, model: str) -> Shape:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from imagequeue.config.job import Operation
+from imagequeue.producer.door.problems import Problem
 
 PREFIXES: Final[Mapping[Operation, str]] = {"generation": "image_generation", "edit": "image_edit"}
 ABOUT: Final = {"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}
@@ -38,6 +39,17 @@ def completed_events(
             "usage": usage,
         }
         yield event_bytes(event)
+
+
+def sketch_event(text: bytes, operation: Operation) -> bytes:
+    """Return a sketch's event, whose JSON text a worker passed on, as it goes over the wire."""
+    return b"event: %s.partial_image\ndata: %s\n\n" % (PREFIXES[operation].encode(), text)
+
+
+def error_event(problem: Problem) -> bytes:
+    """Return what went wrong after the first event, as the official client reads it."""
+    error = {"message": str(problem), "type": problem.kind, "param": problem.param, "code": problem.code}
+    return f"event: error\ndata: {json.dumps({'error': error})}\n\n".encode()
 
 
 def event_bytes(event: Mapping[str, object]) -> bytes:
