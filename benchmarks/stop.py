@@ -1,6 +1,6 @@
 """A graceful stop with thousands of calls in flight: SIGTERM, and what became of every job.
 
-    python benchmarks/stop.py [--calls 2000] [--latency 20]
+    python benchmarks/stop.py [--calls 2000] [--latency 40]
 
 Nothing may be lost or failed, and the worker must be gone before its drain's deadline.
 """
@@ -20,7 +20,7 @@ FRACTION = 0.9
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--calls", type=int, default=2_000)
-    options.add_argument("--latency", type=float, default=20.0)
+    options.add_argument("--latency", type=float, default=40.0)
     chosen = options.parse_args()
     setup = Setup(images_per_minute=PER_MINUTE, latency_seconds=chosen.latency, pace_fraction=FRACTION)
     with world(setup) as running:

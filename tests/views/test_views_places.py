@@ -6,19 +6,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from views_stage import MODEL, Stage, on_stage
+from views_stage import MODEL, PLAN, Stage, on_stage
 
 from imagequeue.config.catalog import load_catalog
 from imagequeue.config.orgs import Org
 from imagequeue.config.settings import Settings
+from imagequeue.queue import pools
 from imagequeue.queue.ceilings import pools_of
 from imagequeue.queue.places import Load, Turn, place_of, sample_flow
+from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
 from imagequeue.queue.waits import Place, Scene, why_queued
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SERVED = pools_of(load_catalog(), [Org(name="main", base_url="http://127.0.0.1:9/v1", tier="5")])
 SCENE = Scene(now=NOW, pools=SERVED, pace_fraction=0.9, workers=1)
+POOL = f"main|{MODEL}"
 ALONE = {"default": Turn(at=0, length=100)}
 
 
@@ -84,13 +87,35 @@ def test_arrivals_are_measured_from_the_queue_itself(settings: Settings) -> None
         scripts, queue = stage.queue.scripts, f"{MODEL}.default"
         meta = f"{scripts.keys.own}:queue:{queue}"
         await stage.put(10)
-        await sample_flow(scripts, [queue])
-        await sample_flow(scripts, [queue])
+        await sample_flow(scripts, PLAN)
+        await sample_flow(scripts, PLAN)
         before = float(await scripts.redis.hget(meta, "flow_at") or 0)
         await scripts.redis.hset(meta, "flow_at", str(int(before) - 10_000_000))
         await stage.claim(5)
         await stage.put(40)
-        await sample_flow(scripts, [queue])
+        await sample_flow(scripts, PLAN)
         assert 1.0 < float(await scripts.redis.hget(meta, "arrivals") or 0) <= 2.0  # 4 a second, smoothed from 0
 
     on_stage(settings, play)
+
+
+def test_a_busy_pool_that_starts_less_than_its_pace_is_believed(settings: Settings) -> None:
+    """Ten images in ten seconds while jobs waited: 300 more take 300 seconds, and not two."""
+
+    async def play(stage: Stage) -> None:
+        scripts = stage.queue.scripts
+        pool = f"{scripts.keys.own}:pool:{POOL}"
+        await stage.put(50)
+        await stage.claim(1)
+        await sample_flow(scripts, PLAN)
+        at = float(await scripts.redis.hget(pool, "flow_at") or 0)
+        await scripts.redis.hset(pool, "flow_at", str(int(at) - 10_000_000))
+        await stage.claim(10)
+        await sample_flow(scripts, PLAN)
+        state = (await pools.states(scripts, (POOL,)))[POOL]
+        assert state.served_per_s == pytest.approx(1, rel=0.2)
+
+    on_stage(settings, play)
+    slow = replace(SCENE, states={POOL: PoolState(name=POOL, served_per_s=1)})
+    until = why_queued(record(), Place(rank=0, length=1, ahead=300), slow).until
+    assert until == NOW + timedelta(seconds=300)

@@ -1,11 +1,13 @@
 """Where queued jobs stand: what is served before them, by turns of tenants, shares of priorities, and arrivals."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from imagequeue.config.job import PRIORITIES, queue_name
+from imagequeue.queue.claims import ClaimPlan
 from imagequeue.queue.record import JobRecord
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
@@ -31,10 +33,11 @@ class Load:
     arriving: float = 0.0
 
 
-async def sample_flow(scripts: Scripts, queues: Sequence[str]) -> None:
-    """Measure how many jobs join each queue; any worker may ask at any time."""
-    if queues:
-        await scripts.run("flow", list(queues))
+async def sample_flow(scripts: Scripts, plan: ClaimPlan) -> None:
+    """Measure how many jobs join each queue, and how many images each busy pool starts; any worker may ask any time."""
+    pools = {pool.name: pool.queues() for pool in plan.pools if pool.queues()}
+    if pools:
+        await scripts.run("flow", [json.dumps({"queues": plan.queues(), "pools": pools})])
 
 
 async def read_places(scripts: Scripts, records: Sequence[JobRecord], scene: Scene) -> dict[str, Place]:

@@ -8,12 +8,15 @@ from imagequeue.queue.text import text
 
 FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in pace.lua
 REASON_CHARACTERS_MAX = 500
+FLOW_US_MAX = 10_000_000
+"""A rate that was measured longer ago says nothing of now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolState:
     """One pool as stored. Times are the server's Unix microseconds, 0 for never.
 
+    `served_per_s`: images it really started a second of late, while jobs were waiting; 0 when that is not known.
     `factor` is the share of the pace that is used at present, `slowed` why it was lowered if not by refusals.
     """
 
@@ -25,6 +28,7 @@ class PoolState:
     factor: float = 1.0
     slowed: str = ""
     starts: int = 0
+    served_per_s: float = 0.0
     refused: int = 0
     image_tat_us: int = 0
     token_tat_us: int = 0
@@ -94,6 +98,7 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         factor=factor,
         slowed=row.get(b"pressed_reason", b"").decode() if whole(b"pressed_at") > whole(b"refused_at") else "",
         starts=whole(b"starts"),
+        served_per_s=float(row.get(b"served", b"0")) if now_us - whole(b"flow_at") < FLOW_US_MAX else 0.0,
         refused=whole(b"refused"),
         image_tat_us=whole(b"image_tat"),
         token_tat_us=whole(b"token_tat"),

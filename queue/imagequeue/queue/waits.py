@@ -137,6 +137,8 @@ def _jobs_per_us(record: JobRecord, pool: Pool, scene: Scene) -> float:
     images_us = record.n * unit_us(pool.limits.images_per_minute, scene.pace_fraction)
     tokens_us = record.tokens * unit_us(pool.limits.tokens_per_minute, scene.pace_fraction)
     slowest_us = max(images_us, tokens_us) / scene.state(pool).factor
+    measured_us = record.n * 1_000_000 / served if (served := scene.state(pool).served_per_s) > 0 else 0.0
+    slowest_us = max(slowest_us, measured_us)
     return 1 / slowest_us if slowest_us > 0 else float("inf")
 
 

@@ -98,7 +98,7 @@ class Upkeep:
         self._look_now.clear()
         self._tick()
         await self._board.refresh(self._scripts)
-        await sample_flow(self._scripts, self._board.queues)
+        await sample_flow(self._scripts, self._board.plan)
         for hold in (await tenants.held(self._scripts)).values():
             if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
                 await tenants.recheck(self._scripts, hold.tenant, self._board.queues)
