@@ -57,9 +57,7 @@ class Caller:
     def _none(self, sent_at: datetime, code: str, message: str, *, sent: bool = True) -> NoAnswer:
         return NoAnswer(sent=sent, code=code, message=message, sent_at=sent_at, ended_at=self._clock.now())
 
-    async def _exchange(
-        self, request: Request, files: Files | None, on_sketch: OnSketch, sent_at: datetime
-    ) -> Result:
+    async def _exchange(self, request: Request, files: Files | None, on_sketch: OnSketch, sent_at: datetime) -> Result:
         response = await self._transport.handle_async_request(_request(request, files, self._timeout_seconds))
         try:
             if response.status_code == 200 and response.headers.get("content-type", "").startswith(MEDIA_TYPE):

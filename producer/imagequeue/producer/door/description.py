@@ -8,9 +8,9 @@ from typing import Any, Final
 from imagequeue.config.job import Job
 from imagequeue.producer.door import schemas
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
-from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
 from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
 from imagequeue.producer.door.prompts import MODES as CHECK_MODES
+from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
 from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
 from imagequeue.queue.listing import PAGE_MAX
 

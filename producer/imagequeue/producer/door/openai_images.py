@@ -23,7 +23,17 @@ from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience
 from imagequeue.producer.door.openai_stream import MEDIA_TYPE, completed_events, error_event, sketch_event
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.patience import wait_seconds
-from imagequeue.producer.door.problems import CLIENT_GONE, NO_RETRY, SERVER, Problem, problem_of, refused, too_many, unavailable, unexpected
+from imagequeue.producer.door.problems import (
+    CLIENT_GONE,
+    NO_RETRY,
+    SERVER,
+    Problem,
+    problem_of,
+    refused,
+    too_many,
+    unavailable,
+    unexpected,
+)
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import image_url
