@@ -43,7 +43,7 @@ async def spoiled(request: web.Request, fault: Fault, body: bytes, headers: dict
     """Send what the fault makes of a good answer, as far as the caller listens; ValueError for no spoiling."""
     try:
         return await _sent(request, fault, body, headers)
-    except ConnectionResetError:  # the caller left: killed, or it had enough
+    except ConnectionError:  # the caller left: killed, or it had enough
         return web.Response(status=500)  # never leaves either
 
 
