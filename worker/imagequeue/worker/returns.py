@@ -103,8 +103,9 @@ class Returns:
     async def fail_uncalled(self, claims: Claims, claim: Claim, job: Job, failure: GiveUp) -> None:
         """The job failed before any call of this delivery; an earlier one may have ended it, which then stands."""
         problem = JobFailure(code=failure.code, message=failure.message, retryable=failure.retryable)
+        told = await self._telling.failure(claim.id, job, problem)
         facts = book.job_facts(job, claim, self._catalog)
-        if await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, problem, facts)):
+        if await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, told, facts)):
             await self.fail(claims, claim, failure)
             return
         ended = await until_done(self._health, "ledger", lambda: self._ledger.outcomes([claim.id]))
