@@ -193,10 +193,11 @@ def test_what_is_no_job_is_refused(client: httpx.Client, body: str) -> None:
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_what_is_not_built_yet_is_refused_by_name(client: httpx.Client) -> None:
-    for field, value in (("delivery", "batch"),):
-        refused = client.post("/v1/jobs", json={"prompt": "a cat", "model": "gpt-image-2", field: value})
-        assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+def test_a_batch_is_refused_where_the_model_has_none(client: httpx.Client) -> None:
+    refused = client.post("/v1/jobs", json={"prompt": "a cat", "model": "dall-e-2", "delivery": "batch"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "delivery")
+    taken = client.post("/v1/jobs", json={"prompt": "a cat", "model": "gpt-image-2", "delivery": "batch"})
+    assert taken.status_code == 202
 
 
 def test_a_webhook_that_is_no_configured_endpoint_is_refused(client: httpx.Client) -> None:

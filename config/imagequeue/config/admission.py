@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagequeue.config.available import refuse_unavailable
 from imagequeue.config.catalog import Catalog, check_job, choose_model, estimate_tokens
 from imagequeue.config.job import Job
 from imagequeue.config.webhooks import Webhook, check_webhook
@@ -28,9 +27,8 @@ def admit(
     """Return the job with its model decided; JobRefused names the field that its model does not accept.
 
     A job that names no model gets the first of `preference` that is `served`; a webhook that it names must be one of
-    `webhooks`. What this version cannot do is refused by name, never ignored.
+    `webhooks`.
     """
-    refuse_unavailable(job)
     check_webhook(job, webhooks)
     model_name = job.model or choose_model(job, preference, served)
     checked = check_job(job.model_copy(update={"model": model_name}), catalog)

@@ -171,6 +171,10 @@ class Settings(BaseSettings):
     """Who is told when a job ends."""
     webhook_timeout_seconds: Annotated[float, Field(ge=1, le=30)] = 20.0
     """Total deadline of one delivery to an endpoint."""
+    batch_gather_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """How long a job whose delivery is `batch` waits at most for others before its batch is sent."""
+    batch_poll_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 60.0
+    """Pause between two looks at a batch that the provider works on."""
     prompt_check: Literal["off", "warn", "block"] = "off"
     """What doors do about prompts that are likely to need another try."""
     catalog: Mapping[str, Any] = {}

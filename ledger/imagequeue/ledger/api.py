@@ -203,11 +203,15 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """The hold is committed: call now. `doubted` are attempts of workers that died in the middle of this job."""
+    """The hold is committed: call now, or with `delivery` "batch" leave it to the batch that it waits for or is in.
+
+    `doubted` are attempts of workers that died in the middle of this job.
+    """
 
     attempt_id: int
     n: int
     doubted: tuple[int, ...] = ()
+    delivery: str = "now"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldRequest, HoldResult, Overtaken
+from imagequeue.ledger.batch_items import add_item
 from imagequeue.ledger.cap_warnings import warn
 from imagequeue.ledger.caps import first_reached, scope, scopes
 from imagequeue.ledger.credit import use, wallets
@@ -34,6 +35,11 @@ class History:
     def next_n(self) -> int:
         """The number of the next attempt."""
         return 1 + max((row["n"] for row in self.attempts), default=0)
+
+    @property
+    def batched(self) -> AttemptColumns | None:
+        """The attempt that waits for a batch or is in one, if there is one: it needs no worker to live on."""
+        return next((row for row in self.attempts if row["state"] == "held" and row["delivery"] == "batch"), None)
 
     @property
     def delivery(self) -> int:
@@ -90,6 +96,8 @@ def _hold(
 ) -> HoldResult:
     if history.outcome is not None:
         return AlreadyDone(outcome=outcome_of(history.outcome))
+    if history.batched is not None:
+        return Held(attempt_id=history.batched["id"], n=history.batched["n"], delivery="batch")
     if (seen := history.delivery) > delivery_of(request.lease_token):
         return Overtaken(delivery=seen)
     doubted = _doubt_lost(unit, history)
@@ -142,7 +150,9 @@ def _admit(unit: Unit, request: HoldRequest, n: int, doubted: tuple[int, ...], u
     key = (unit.day, request.org, request.model, request.tenant, request.priority, tags)
     unit.count(key, held=1, held_nano=request.upper_bound_nano)
     _use(unit, request, used_nano)
-    return Held(attempt_id=attempt_id, n=n, doubted=doubted)
+    if request.delivery == "batch":
+        add_item(unit, request, attempt_id)
+    return Held(attempt_id=attempt_id, n=n, doubted=doubted, delivery=request.delivery)
 
 
 def _use(unit: Unit, request: HoldRequest, used_nano: dict[str, int]) -> None:

@@ -55,7 +55,6 @@ batch_item = Table(
     Column("model", Text, nullable=False),
     Column("operation", Text, nullable=False),
     Column("added_at_us", BigInteger, nullable=False),
-    Column("bytes", Integer, nullable=False),
     Column("batch_ref", Text),
     Column("done_at_us", BigInteger),
 )

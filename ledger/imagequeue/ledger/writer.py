@@ -149,7 +149,7 @@ class Writer:
 
     def _release_unheard(self, answer: object) -> None:
         """Void a hold whose caller left before it heard of it: its call was certainly never made."""
-        if isinstance(answer, Held) and self.alive:
+        if isinstance(answer, Held) and answer.delivery == "now" and self.alive:
             ending = Ending(ended_at=datetime.now(UTC), error_code="cancelled", error_message="never called")
             void = Void(attempt_id=answer.attempt_id, ending=ending, outcome=None)
             self._put(Waiting(void, self._loop.create_future()))

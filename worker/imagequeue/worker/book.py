@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any
 
 from imagequeue.config.catalog import Catalog, Model, Usage, price_call, price_job_upper_bound
+from imagequeue.config.catalog.delivery import Delivered
 from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
@@ -28,6 +29,7 @@ def hold_request(
     catalog: Catalog,
     tenant_caps: TenantCaps | None,
     on: date,
+    delivery: Delivered = "now",
 ) -> HoldRequest:
     """Return the hold for one call of the job: the most it can cost, and every cap it must fit under."""
     return HoldRequest(
@@ -39,11 +41,11 @@ def hold_request(
         priority=claim.queue.rpartition(".")[2],
         operation=job.operation,
         images=job.n,
-        upper_bound_nano=price_job_upper_bound(job, model, on=on, delivery="now"),
+        upper_bound_nano=price_job_upper_bound(job, model, on=on, delivery=delivery),
         catalog_version=catalog.version,
         tags=job.tags,
         intent=job.intent,
-        delivery="now",
+        delivery=delivery,
         size=model.api_size(job.size),
         quality=model.api_quality(job.quality),
         first_delivery=first_call,

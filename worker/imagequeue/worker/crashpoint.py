@@ -23,13 +23,28 @@ POINTS = (
 )
 """Every declared place, in the order of a job's life."""
 
+BATCH_POINTS = (
+    "batch.parked.before",
+    "batch.formed",
+    "batch.upload.after",
+    "batch.uploaded",
+    "batch.create.before",
+    "batch.create.after",
+    "batch.open",
+    "batch.line.after",
+    "batch.read",
+    "batch.ended",
+    "batch.told",
+)
+"""Those in the life of a batch."""
+
 _armed: list[str] = []
 
 
 def arm(point: str) -> None:
     """End the process the first time it reaches `point`; called once by main with what the environment says."""
-    if point not in POINTS:
-        raise ValueError(f"{VARIABLE}: one of {', '.join(POINTS)} is accepted")
+    if point not in (*POINTS, *BATCH_POINTS):
+        raise ValueError(f"{VARIABLE}: one of {', '.join((*POINTS, *BATCH_POINTS))} is accepted")
     _armed.append(point)
 
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from imagequeue.config.catalog import Catalog, Model
+from imagequeue.config.catalog.delivery import Delivered, delivered_as
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import JobRefused, LedgerUnavailable, Unavailable
 from imagequeue.config.job import Job
@@ -70,6 +71,7 @@ from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_st
 
 LEDGER_AWAY_SECONDS = 1.0
 FAULT_SECONDS = 5.0
+NO_BATCHES = GiveUp(code="batch_not_offered", message="this organization's server offers no batches", retryable=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,10 +202,15 @@ class JobLife:
 
     async def _hold_and_call(self, work: Work) -> None:
         parts = self._parts
+        delivery = self._delivery(work)
+        if delivery == "batch" and work.pool.org.kind == "azure":
+            await parts.returns.fail_uncalled(work.claims, work.claim, work.job, NO_BATCHES)
+            return
         request = book.hold_request(
             work.claim, work.claims.worker, work.job, work.model, work.pool.org,
             catalog=parts.catalog, tenant_caps=parts.settings.tenant_caps.get(work.job.tenant),
             on=parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
+            delivery=delivery,
         )  # fmt: skip
         crashpoint("hold.before")
         hold = asyncio.ensure_future(parts.ledger.hold(request))
@@ -231,10 +238,17 @@ class JobLife:
             case Held():
                 await self._held(work, held)
 
+    def _delivery(self, work: Work) -> Delivered:
+        """Whether the job is called now or goes into a batch; what overflows is in a hurry."""
+        if work.overflowed or (work.job.delivery == "auto" and work.pool.org.kind == "azure"):
+            return "now"
+        priority = work.claim.queue.rpartition(".")[2]
+        return delivered_as(work.job, work.model, priority=priority, now=self._parts.clock.now())
+
     async def _undo(self, work: Work, hold: asyncio.Future[HoldResult]) -> None:
         """The worker stops while the hold is on its way: it was never sent, so it is given back."""
         held = await hold
-        if isinstance(held, Held):
+        if isinstance(held, Held) and held.delivery == "now":
             await self._unsent(work, held, "the worker stopped")
         else:
             await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
@@ -249,6 +263,10 @@ class JobLife:
 
     async def _held(self, work: Work, held: Held) -> None:
         unanswered = held.doubted and work.job.on_doubt == "hold"
+        if held.delivery == "batch" and not unanswered:
+            crashpoint("batch.parked.before")
+            await self._parts.returns.to_batch(work.claims, work.claim)
+            return
         if unanswered or self._parts.is_cancelled(work.claim.id):
             ending = book.cut_short(None, self._parts.clock.now(), client_request_id=_request_name(work, held))
             await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))

@@ -21,7 +21,6 @@ from imagequeue.config.errors import ConfigError, StoreUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
-from imagequeue.ledger.provider_reports import fetch_bill
 from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
 from imagequeue.queue.connection import connect
@@ -31,6 +30,7 @@ from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.sketches import publish
 from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker import crashpoint
+from imagequeue.worker.background import background
 from imagequeue.worker.board import Board
 from imagequeue.worker.call import Caller
 from imagequeue.worker.discovery import Discovery
@@ -47,12 +47,10 @@ from imagequeue.worker.life import JobLife, Parts
 from imagequeue.worker.outbox import Outbox
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
-from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests
 from imagequeue.worker.stored_answers import StoredAnswers
-from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
 
@@ -185,15 +183,6 @@ async def _run(
     discovery = Discovery(
         transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
     )
-    reconciler = Reconciler(
-        ledger=opened.ledger,
-        orgs=settings.orgs,
-        clock=SystemClock(),
-        fetch=lambda org, day: fetch_bill(org, day, orgs=settings.orgs),
-    )
-    sweeper = Sweeper(
-        ledger=opened.ledger, scripts=scripts, clock=SystemClock(), call_seconds=settings.call_timeout_seconds
-    )
     outbox = Outbox(
         ledger=opened.ledger,
         scripts=scripts,
@@ -202,8 +191,18 @@ async def _run(
         clock=SystemClock(),
         timeout_seconds=settings.webhook_timeout_seconds,
     )
+    beside = background(
+        settings=settings,
+        catalog=catalog,
+        scripts=scripts,
+        ledger=opened.ledger,
+        store=opened.store,
+        downloader=opened.downloader,
+        transport=opened.transport,
+        health=health,
+    )
     hints = Hints(opened.hint_redis, _hinting(settings), _hinted(settings, engine, upkeep))
-    also = (hints.listen(), discovery.run(), outbox.run(), reconciler.run(), sweeper.run())
+    also = (hints.listen(), discovery.run(), outbox.run(), *beside)
     await _live(settings, board, identity, engine, upkeep, scripts, also)
     if options.burst:
         await outbox.flush()

@@ -5,6 +5,7 @@ from typing import Any
 
 from imagequeue.config.admission import tokens_of
 from imagequeue.config.catalog import Catalog, Model, Usage, adapt_job
+from imagequeue.config.catalog.delivery import BATCH_WINDOW
 from imagequeue.config.clock import Clock, iso, iso_of_seconds
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import Job, encode_data, queue_name
@@ -245,6 +246,13 @@ class Returns:
         """Until a person decides."""
         why = {"reason": "doubt", "until": None, "detail": reason}
         await self._requeue(claims, claim, delay_us=PARKED, why=why, counts=True)
+
+    async def to_batch(self, claims: Claims, claim: Claim) -> None:
+        """Its attempt waits for a batch; whoever books the batch lets the job go on."""
+        seconds = self._settings.batch_gather_seconds + BATCH_WINDOW.total_seconds()
+        until = iso_of_seconds(self._clock.now().timestamp() + seconds)
+        why = {"reason": "batch", "until": until, "detail": "goes with a batch, at a lower price and within a day"}
+        await self._requeue(claims, claim, delay_us=PARKED, why=why)
 
     async def stopped(self, claims: Claims, claim: Claim, job: Job) -> None:
         """The worker ends with the call unanswered: the job's on_doubt rule says whether it may be sent again."""

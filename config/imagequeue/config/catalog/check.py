@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from imagequeue.config.catalog.delivery import check_delivery
 from imagequeue.config.catalog.grid import parse_size
 from imagequeue.config.catalog.records import ANY, Catalog, Model
 from imagequeue.config.errors import JobRefused
@@ -139,8 +140,7 @@ def _check_amounts(job: Job, model: Model) -> None:
         raise JobRefused(
             "partial_images", f"{model.name} does not send {job.partial_images} of them; accepted: {accepted}"
         )
-    if job.delivery == "batch" and model.batch_percent is None:
-        raise JobRefused("delivery", f"{model.name} is not offered in batches; accepted: now, auto")
+    check_delivery(job, model)
 
 
 def _within(value: str, accepted: Sequence[str]) -> bool:

@@ -1,0 +1,69 @@
+"""A worker's batches apart from the rest of it: stepped inside the test, or in a process that can be killed.
+
+python batch_site.py [CRASH POINT]     steps batches until none is left; the settings come from the environment
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from imagequeue.config.catalog import load_catalog
+from imagequeue.config.clock import SystemClock
+from imagequeue.config.settings import Settings, load_settings
+from imagequeue.ledger.batch_records import unfinished, waiting_groups
+from imagequeue.queue.announcing import Announcer
+from imagequeue.queue.scripts import Scripts
+from imagequeue.worker import main
+from imagequeue.worker.batch_api import BatchApi
+from imagequeue.worker.batch_results import Results
+from imagequeue.worker.batcher import Batcher, BatchPace
+from imagequeue.worker.crashpoint import arm
+from imagequeue.worker.health import Health
+from imagequeue.worker.telling import Telling
+
+PACE = BatchPace(gather=0.0, poll=0.05, look=0.05, tell=0.05, unsure=0.3, lease=0.4)
+SECONDS_MAX = 30.0
+
+
+@asynccontextmanager
+async def batcher(settings: Settings, pace: BatchPace = PACE) -> AsyncIterator[tuple[Batcher, main._Opened]]:
+    """Build a batcher as the worker does."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    async with main._opened(settings, url) as opened:
+        clock, catalog = SystemClock(), load_catalog(settings.catalog)
+        scripts = Scripts(opened.redis, settings.keys)
+        results = Results(
+            ledger=opened.ledger,
+            scripts=scripts,
+            store=opened.store,
+            downloader=opened.downloader,
+            telling=Telling(Announcer(scripts, opened.ledger, settings, clock), Health()),
+            catalog=catalog,
+            clock=clock,
+        )
+        made = Batcher(
+            ledger=opened.ledger,
+            api=BatchApi(opened.transport),
+            results=results,
+            orgs=settings.orgs,
+            catalog=catalog,
+            clock=clock,
+            pace=pace,
+        )
+        yield made, opened
+
+
+async def drive(settings: Settings, pace: BatchPace = PACE) -> None:
+    """Step until no attempt waits and no batch is left."""
+    async with batcher(settings, pace) as (stepping, opened), asyncio.timeout(SECONDS_MAX):
+        while await opened.ledger.read(waiting_groups) or await opened.ledger.read(unfinished):
+            await stepping.look()
+            await asyncio.sleep(0.02)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        arm(sys.argv[1])
+    asyncio.run(drive(load_settings(os.environ)))

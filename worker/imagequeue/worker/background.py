@@ -1,0 +1,63 @@
+"""What a worker does beside running jobs: batches, reconciliation, and what lost workers left held."""
+
+from collections.abc import Coroutine
+
+import httpx
+
+from imagequeue.config.catalog import Catalog
+from imagequeue.config.clock import SystemClock
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.provider_reports import fetch_bill
+from imagequeue.queue.announcing import Announcer
+from imagequeue.queue.scripts import Scripts
+from imagequeue.store.store import ImageStore
+from imagequeue.worker.batch_api import BatchApi
+from imagequeue.worker.batch_results import Results
+from imagequeue.worker.batcher import Batcher, BatchPace
+from imagequeue.worker.download import Downloader
+from imagequeue.worker.health import Health
+from imagequeue.worker.reconciler import Reconciler
+from imagequeue.worker.sweeper import Sweeper
+from imagequeue.worker.telling import Telling
+
+
+def background(
+    *,
+    settings: Settings,
+    catalog: Catalog,
+    scripts: Scripts,
+    ledger: Ledger,
+    store: ImageStore,
+    downloader: Downloader,
+    transport: httpx.AsyncBaseTransport,
+    health: Health,
+) -> tuple[Coroutine[None, None, None], ...]:
+    """Return the loops, to be run as tasks until the worker ends."""
+    clock = SystemClock()
+    reconciler = Reconciler(
+        ledger=ledger,
+        orgs=settings.orgs,
+        clock=clock,
+        fetch=lambda org, day: fetch_bill(org, day, orgs=settings.orgs),
+    )
+    sweeper = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=settings.call_timeout_seconds)
+    results = Results(
+        ledger=ledger,
+        scripts=scripts,
+        store=store,
+        downloader=downloader,
+        telling=Telling(Announcer(scripts, ledger, settings, clock), health),
+        catalog=catalog,
+        clock=clock,
+    )
+    batcher = Batcher(
+        ledger=ledger,
+        api=BatchApi(transport),
+        results=results,
+        orgs=settings.orgs,
+        catalog=catalog,
+        clock=clock,
+        pace=BatchPace(gather=settings.batch_gather_seconds, poll=settings.batch_poll_seconds),
+    )
+    return reconciler.run(), sweeper.run(), batcher.run()
