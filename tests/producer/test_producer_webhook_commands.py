@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.config.webhooks import new_secret
 from imagequeue.ledger.api import JobFacts, JobFailure, WebhookDue
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.producer.checkup.webhooks import judge_webhooks
+from imagequeue.producer.door.webhook_metrics import WebhookFigures
 from imagequeue.producer.open_queue import opened_queue
 from imagequeue.queue.webhook_health import WebhookHealth, read_webhook_health
 
@@ -113,3 +115,14 @@ def test_what_is_wrong_is_one_line(site: Site, arguments: tuple[str, ...], said:
 def test_a_secret_is_made_that_the_configuration_takes(site: Site) -> None:
     site.monkeypatch.setenv("HOOK", site.run("webhooks", "secret")[1].strip())
     assert site.json("webhooks", "list", "--limit", "0")["messages"] == []
+
+
+def test_prometheus_gets_a_figure_for_each_endpoint(site: Site) -> None:
+    site.failed_message()
+    site.json("webhooks", "disable", "shop")
+    registry = CollectorRegistry()
+    registry.register(WebhookFigures(asyncio.run(site.health())))
+    text = generate_latest(registry).decode()
+    assert 'imagequeue_webhook_disabled{endpoint="shop"} 1.0' in text
+    assert 'imagequeue_webhooks_failed_total{endpoint="shop"} 0.0' in text
+    assert "imagequeue_webhooks_waiting 0.0" in text

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,14 @@ def burst_until(site: WorkerSite, hooks: Receiver, count: int) -> None:
     while len(hooks.messages) < count:
         assert time.monotonic() < deadline, "no message came"
         site.burst()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Return once something has happened."""
+    deadline = time.monotonic() + BURSTS_SECONDS_MAX
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def test_a_success_is_told_with_its_images_cost_and_attempts_but_not_the_prompt(
@@ -151,6 +159,7 @@ def test_a_worker_killed_in_a_delivery_leaves_it_to_another(site: WorkerSite, ho
     command = [sys.executable, "-m", "imagequeue.worker", "--burst"]
     with subprocess.Popen(command, env=site.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         hooks.wait(1)
+        until(lambda: site.status(job_id) == "finished")  # the job does not wait for its receiver
         worker.send_signal(signal.SIGKILL)
     hooks.go.set()
     burst_until(site, hooks, 2)
