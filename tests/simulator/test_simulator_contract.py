@@ -134,7 +134,7 @@ def test_models_are_listed_and_shown(simulator: RunningSimulator) -> None:
 
 
 def test_an_unknown_address_is_a_404_error_object(simulator: RunningSimulator) -> None:
-    answer = httpx.post(f"{simulator.base_url}/images/variations")
+    answer = httpx.post(f"{simulator.base_url}/images/upscales")
     assert answer.status_code == 404
     check("ErrorResponse", answer.json())
 

@@ -69,6 +69,7 @@ def read(fields: Mapping[str, object], operation: Operation, catalog: Catalog) -
     given = {name: value for name, value in fields.items() if value is not None}
     model = _model(given, catalog)
     _known_only(given, operation)
+    _check_stream(given, model)
     response_format = _response_format(given, model)
     input_images = _input_images(given, operation)
     job = _job_fields(given, operation, input_images)
@@ -129,12 +130,13 @@ def _known_only(given: Mapping[str, object], operation: Operation) -> None:
         )
         if not known or elsewhere:
             raise RefusalError(bad_request(name, f"Unknown parameter: '{name}'.", "unknown_parameter"))
-    _check_stream(given)
 
 
-def _check_stream(given: Mapping[str, object]) -> None:
+def _check_stream(given: Mapping[str, object], model: Model) -> None:
     if given.get("stream") not in (None, False, True, "false", "true"):
         raise RefusalError(bad_request("stream", "Invalid type for 'stream': expected a boolean."))
+    if given.get("stream") in (True, "true") and not model.accepts.partial_images_max:
+        raise RefusalError(bad_request("stream", f"Streaming is not supported by {model.name}.", "unsupported_value"))
     if "partial_images" in given and given.get("stream") not in (True, "true"):
         raise RefusalError(bad_request("partial_images", "'partial_images' is only for streaming."))
 
