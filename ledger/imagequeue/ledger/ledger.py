@@ -1,12 +1,11 @@
 """The ledger as the rest of the program uses it: asynchronous, and true once a call has returned."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from imagequeue.config.clock import Clock, SystemClock
@@ -15,7 +14,6 @@ from imagequeue.config.money import NANO_PER_USD, USD_MAX
 from imagequeue.ledger import operations
 from imagequeue.ledger.api import (
     CAPS_PER_HOLD_MAX,
-    AttemptRow,
     CacheHit,
     Decision,
     Ending,
@@ -24,33 +22,22 @@ from imagequeue.ledger.api import (
     ImageRecord,
     JobFacts,
     JobFailure,
-    Outcome,
     Saving,
     SavingKind,
     Settlement,
     WebhookRow,
 )
-from imagequeue.ledger.audit import AuditReport, audit
-from imagequeue.ledger.bill import Bill
-from imagequeue.ledger.booked import booked_models
-from imagequeue.ledger.cap_report import CapStatus, CapWarning, ConfiguredCap, cap_report, cap_warnings
 from imagequeue.ledger.committer import Committer, one_line
-from imagequeue.ledger.database import READERS_MAX, parse_url, reader_engine, writer_engine
-from imagequeue.ledger.images import OwnImages, owned_images
+from imagequeue.ledger.database import parse_url, reader_engine, writer_engine
+from imagequeue.ledger.images import OwnImages
 from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.operations import Operation
-from imagequeue.ledger.outbox import OutboxFigures, OutboxQuery, WebhookMessage, any_due, figures, messages
-from imagequeue.ledger.reads import attempts_in_doubt, attempts_of_jobs, grants_of, outcomes_of_jobs, wallet_of
-from imagequeue.ledger.reconcile import DayReconciliation
-from imagequeue.ledger.reconcile import reconcile as compare
+from imagequeue.ledger.reports import Reports
 from imagequeue.ledger.retention import Archived, Seal, Strip
-from imagequeue.ledger.statement import Statement, month_statement
-from imagequeue.ledger.summary import Summary, summarize
-from imagequeue.ledger.wallet import GrantKind, GrantRow, Wallet
+from imagequeue.ledger.wallet import GrantKind
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
 WRITE_SECONDS_MAX: Final = 120.0
-READ_SECONDS_MAX: Final = 300.0
 STALLED_SECONDS: Final = 1.5  # a commit that lasts longer is no longer slow: no new call should be begun
 CREDITS_MAX: Final = 1_000_000
 AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
@@ -58,7 +45,7 @@ AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
 Answer = TypeVar("Answer")
 
 
-class Ledger:
+class Ledger(Reports):
     """Attempts, holds, outcomes and reports in one database. Made by `open`; `aclose` at the end.
 
     Every method raises LedgerUnavailable when the database does not answer. What a write meant to do is then either
@@ -66,10 +53,8 @@ class Ledger:
     """
 
     def __init__(self, writer: Writer, reader: Engine, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__(reader, clock)
         self._writer = writer
-        self._reader = reader
-        self._readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="imagequeue-ledger-read")
 
     @classmethod
     async def open(
@@ -90,8 +75,7 @@ class Ledger:
     async def aclose(self) -> None:
         """Commit what was asked for and let the database go."""
         await self._writer.close()
-        self._readers.shutdown(wait=True)
-        self._reader.dispose()
+        self.close_reader()
 
     def stalled(self) -> str:
         """Return why nothing is booked at this moment, '' when commits come through."""
@@ -187,27 +171,6 @@ class Ledger:
         )
         return await self._write(operation)
 
-    async def caps(self, caps: Sequence[ConfiguredCap]) -> tuple[CapStatus, ...]:
-        """Return how far caps are used in their present period, and what they warned of."""
-        now = self._clock.now()
-        return await self.read(lambda connection: cap_report(connection, caps, now))
-
-    async def cap_warnings(self, since: datetime) -> tuple[CapWarning, ...]:
-        """Return the warnings that caps gave from a moment on, oldest first."""
-        return await self.read(lambda connection: cap_warnings(connection, since))
-
-    async def grants(self, org: str | None = None) -> tuple[GrantRow, ...]:
-        """Return the grants of credits of one organization, or of all, in the order of their use."""
-        return await self.read(lambda connection: grants_of(connection, org))
-
-    async def statement(self, month: str, tenant: str | None = None) -> Statement:
-        """Return the statement of a calendar month, e.g. `2026-11`, of one tenant or of all."""
-        return await self.read(lambda connection: month_statement(connection, month, tenant))
-
-    def now(self) -> datetime:
-        """Return the moment by the ledger's clock."""
-        return self._clock.now()
-
     async def seal(self, archived: Archived) -> bool:
         """Book the archive of a month's details, whose file must be durable; False when one was booked before."""
         return await self._write(Seal(archived=archived))
@@ -215,11 +178,6 @@ class Ledger:
     async def strip(self, month: str) -> int:
         """Take some of the details of a sealed month out; return of how many rows, 0 when none are left."""
         return await self._write(Strip(month=month))
-
-    async def wallet(self, org: str) -> Wallet:
-        """Return the credits that an organization can use now."""
-        now = self._clock.now()
-        return await self.read(lambda connection: wallet_of(connection, org, now))
 
     async def purge_webhooks(self, before: datetime) -> int:
         """Delete messages that were delivered or given up before a moment; return how many."""
@@ -246,10 +204,6 @@ class Ledger:
         """Note that images, durable in the store, are a tenant's; those of a job's success are so without it."""
         if images:
             await self._write(OwnImages(tenant=tenant, images=tuple(images)))
-
-    async def owned_images(self, tenant: str, sha256s: Collection[str]) -> dict[str, ImageRecord]:
-        """Return those of at most 500 images that are the tenant's, by digest."""
-        return await self.read(lambda connection: owned_images(connection, tenant, sha256s))
 
     async def reopen(self, job_id: str) -> bool:
         """Set a failure aside, so that the job can be tried again; False when there is none."""
@@ -289,71 +243,9 @@ class Ledger:
         """Make messages due now, with all their tries anew; return how many of them are known."""
         return await self._write(operations.Redeliver(webhook_ids=tuple(webhook_ids)))
 
-    async def webhooks(self, query: OutboxQuery) -> tuple[WebhookMessage, ...]:
-        """Return messages of the outbox, newest first."""
-        return await self.read(lambda connection: messages(connection, query))
-
-    async def outbox(self) -> OutboxFigures:
-        """Return how much of the outbox waits, failed and was given up."""
-        now = self._clock.now()
-        return await self.read(lambda connection: figures(connection, now))
-
-    async def webhooks_due(self) -> bool:
-        """Return whether a message is due; cheaper than to claim."""
-        now = self._clock.now()
-        return await self.read(lambda connection: any_due(connection, now))
-
-    async def outcomes(self, job_ids: Iterable[str]) -> dict[str, Outcome]:
-        """Return how those of the jobs ended that have ended."""
-        wanted = list(job_ids)
-        return await self.read(lambda connection: outcomes_of_jobs(connection, wanted))
-
-    async def attempts(self, job_ids: Iterable[str]) -> Mapping[str, tuple[AttemptRow, ...]]:
-        """Return the attempts of those of the jobs that have any, in order."""
-        wanted = list(job_ids)
-        return await self.read(lambda connection: attempts_of_jobs(connection, wanted))
-
-    async def in_doubt(self, count: int = 100) -> tuple[AttemptRow, ...]:
-        """Return the oldest attempts in doubt, which wait for `reconcile` or a person."""
-        return await self.read(lambda connection: attempts_in_doubt(connection, count))
-
-    async def reconcile(self, org: str, day: str, bill: Bill, *, complete: bool = True) -> DayReconciliation:
-        """Return our books of an organization's UTC day beside the provider's bill; changes nothing.
-
-        `complete` False: the bill may still grow, so what is not on it stays in doubt.
-        """
-        booked = await self.read(lambda connection: booked_models(connection, org, day))
-        return compare(booked, bill, complete=complete)
-
-    async def summary(
-        self, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
-    ) -> Summary:
-        """Return what was spent, held and saved; JobRefused names a grouping that does not exist."""
-        return await self.read(lambda connection: summarize(connection, group_by, since, until))
-
-    async def audit(self) -> AuditReport:
-        """Return the proof of the books, or the first breach."""
-        return await self.read(audit)
-
     async def submit(self, operation: Operation[Answer]) -> Answer:
         """Return an operation's answer after its commit; for parts of the ledger with operations of their own."""
         return await self._write(operation)
-
-    async def read(self, report: Callable[[Connection], Answer]) -> Answer:
-        """Return what `report` reads, on a connection that cannot write, in a thread."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(READ_SECONDS_MAX):
-                return await loop.run_in_executor(self._readers, self._read, report)
-        except TimeoutError as error:
-            raise LedgerUnavailable(f"ledger: no answer in {READ_SECONDS_MAX:.0f} s") from error
-
-    def _read(self, report: Callable[[Connection], Answer]) -> Answer:
-        try:
-            with self._reader.begin() as connection:
-                return report(connection)
-        except SQLAlchemyError as error:
-            raise LedgerUnavailable(f"ledger: {one_line(error)}") from error
 
     async def _write(self, operation: Operation[Answer]) -> Answer:
         try:
