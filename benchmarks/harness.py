@@ -63,10 +63,10 @@ class World:
     first_served: bool
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_worker(self, *arguments: str) -> psutil.Process:
+    def start_worker(self, *arguments: str, program: Sequence[str] = ("-m", "imagequeue.worker")) -> psutil.Process:
         """Start a worker and return it once it is registered."""
         before = self.redis().scard("rq:workers")
-        process = subprocess.Popen([sys.executable, "-m", "imagequeue.worker", *arguments], env=self.environ)
+        process = subprocess.Popen([sys.executable, *program, *arguments], env=self.environ)
         self.workers.append(process)
         wait_until(lambda: self.redis().scard("rq:workers") > before, "the worker to register")
         return psutil.Process(process.pid)
