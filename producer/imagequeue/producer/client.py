@@ -26,10 +26,10 @@ from imagequeue.queue.record import check_id
 from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # see open_queue
-    from imagequeue.producer.http_client import AsyncHttpImageQueue
     from pathlib import Path
 
     from imagequeue.ledger.ledger import Ledger
+    from imagequeue.producer.http_client import AsyncHttpImageQueue
     from imagequeue.producer.inputs import Inputs
     from imagequeue.queue.acts import Acted
     from imagequeue.queue.reading import ViewPage
@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # see open_queue
     from imagequeue.queue.views import Image, JobView
 
 DEFAULT_TENANT: Final = "default"
+DEADLINE_SECONDS: Final = 60.0
+"""How long a request over HTTP may take with all its tries, unless told otherwise."""
 WAIT_SECONDS: Final = 3600.0
 """How long `wait` and `as_completed` wait unless told otherwise."""
 
@@ -73,7 +75,9 @@ class AsyncImageQueue:
         self._admission: Admission | None = None
 
     @staticmethod
-    def over_http(url: str, api_key: str | None = None, *, deadline_seconds: float = 60.0) -> "AsyncHttpImageQueue":
+    def over_http(
+        url: str, api_key: str | None = None, *, deadline_seconds: float = DEADLINE_SECONDS
+    ) -> "AsyncHttpImageQueue":
         """Return a client with the same methods that speaks to a door at `url`, e.g. `https://images.example.com`.
 
         `deadline_seconds` bounds each request with all its tries; `wait` waits longer by its own timeout.

@@ -24,7 +24,7 @@ import httpx
 
 from imagequeue.config.errors import JobRefused, NotFound
 from imagequeue.config.job import Job, Priority, parse_job
-from imagequeue.producer.client import DEFAULT_TENANT, WAIT_SECONDS, JobHandle, JobId, JobLike
+from imagequeue.producer.client import DEADLINE_SECONDS, DEFAULT_TENANT, WAIT_SECONDS, JobHandle, JobId, JobLike
 from imagequeue.producer.http_views import BadAnswer, acted_of, page_of, view_of
 from imagequeue.producer.http_wire import Wire
 from imagequeue.queue.acts import Acted
@@ -33,8 +33,6 @@ from imagequeue.queue.reading import ViewPage
 from imagequeue.queue.record import check_id
 from imagequeue.queue.views import Image, JobView
 
-DEADLINE_SECONDS: Final = 60.0
-"""How long a request may take with all its tries, unless told otherwise."""
 LONG_POLL_SECONDS: Final = 20.0
 TURN_SECONDS: Final = 1.0
 """How long one of many jobs is waited for, before it is another's turn."""

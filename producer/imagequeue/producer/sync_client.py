@@ -10,17 +10,27 @@ import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from imagequeue.config.job import Priority
 from imagequeue.config.settings import Settings
-from imagequeue.producer.client import DEFAULT_TENANT, WAIT_SECONDS, AsyncImageQueue, JobHandle, JobId, JobLike
-from imagequeue.producer.http_client import DEADLINE_SECONDS, AsyncHttpImageQueue
+from imagequeue.producer.client import (
+    DEADLINE_SECONDS,
+    DEFAULT_TENANT,
+    WAIT_SECONDS,
+    AsyncImageQueue,
+    JobHandle,
+    JobId,
+    JobLike,
+)
 from imagequeue.queue.acts import Acted, NotPossible
 from imagequeue.queue.listing import JobQuery
 from imagequeue.queue.reading import ViewPage
 from imagequeue.queue.status import Status
 from imagequeue.queue.views import Image, JobView
+
+if TYPE_CHECKING:  # an app on Redis need not load an HTTP client
+    from imagequeue.producer.http_client import AsyncHttpImageQueue
 
 Answer = TypeVar("Answer")
 
@@ -45,7 +55,7 @@ class ImageQueue:
         `deadline_seconds` bounds each request with all its tries; `wait` waits longer by its own timeout.
         """
         made = cls()
-        made._queue = AsyncHttpImageQueue(url, api_key, deadline_seconds=deadline_seconds)
+        made._queue = AsyncImageQueue.over_http(url, api_key, deadline_seconds=deadline_seconds)
         return made
 
     def __enter__(self) -> Self:
@@ -114,7 +124,7 @@ class ImageQueue:
 
     def status(self) -> Status:
         """Return the state of queues, pools and workers; over HTTP, ask the door's /v1/status instead."""
-        if isinstance(self._queue, AsyncHttpImageQueue):
+        if not isinstance(self._queue, AsyncImageQueue):
             raise NotPossible("status: a client over HTTP has none; the door tells it at GET /v1/status")
         return self._run(self._queue.status())
 
