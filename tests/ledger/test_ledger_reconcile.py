@@ -2,21 +2,27 @@
 
 import asyncio
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_values import ManualClock, ending, held, opened, settlement
+from ledger_values import NOON, ManualClock, ending, held, opened, settlement
 
 from imagequeue.config.orgs import Org
 from imagequeue.ledger.bill import Bill, BilledModel, Projects, UnreadableBill, read_bill, read_costs, read_usage
 from imagequeue.ledger.explain import AnsweredCall, DoubtedAttempt, explain, left_over
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.provider_state import OrgAgreement, ProviderState
 from imagequeue.ledger.reconcile import BookedModel, DayReconciliation, reconcile
+from imagequeue.ledger.reconciliations import DayState
 from imagequeue.ledger.reconciling import DayReport, is_complete, reconcile_day
 from imagequeue.ledger.schedule import CHECKS_AFTER, due_days, next_check, retry_after
+from imagequeue.producer.checkup.provider import judge_provider
 
 DAY = "2026-11-22"
 START = 1_795_305_600  # 2026-11-22T00:00:00Z
@@ -224,13 +230,15 @@ def test_a_bill_of_another_shape_is_refused(buckets: list[object]) -> None:
         read_costs(json.loads(json.dumps(buckets)), DAY)
 
 
-async def booked(ledger: Ledger, bill: Bill, *, complete: bool = True, correct: str | None = None) -> DayReport:
+async def booked(
+    ledger: Ledger, bill: Bill, *, complete: bool = True, correct: str | None = None, org: Org = ORG
+) -> DayReport:
     """Reconcile the day with a bill."""
 
     async def fetch(_org: Org, _day: str) -> Bill:
         return bill
 
-    return await reconcile_day(ledger, ORG, DAY, fetch, complete=complete, correct=correct)
+    return await reconcile_day(ledger, org, DAY, fetch, complete=complete, correct=correct)
 
 
 async def spent(ledger: Ledger) -> int:
@@ -313,3 +321,76 @@ def test_failures_are_tried_again_later_each_time() -> None:
     waits = [retry_after(tries).total_seconds() for tries in range(1, 40)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (300.0, 21_600.0)
+
+
+ATTEMPTS = st.lists(
+    st.tuples(
+        st.sampled_from([PRICE, 2 * PRICE, 3 * PRICE]),
+        st.sampled_from(["settled", "voided", "billed", "not billed"]),
+        st.integers(0, 600),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(attempts=ATTEMPTS)
+def test_any_day_reconciles_to_the_bill_with_nothing_left_in_doubt(
+    ledger_url: str, attempts: list[tuple[int, str, int]]
+) -> None:
+    org = f"o{uuid4().hex}"  # a ledger may hold other organizations' books
+
+    async def story() -> None:
+        async with opened(ledger_url, ManualClock(NOON)) as ledger:
+            by_minute: Counter[int] = Counter()
+            billed_nano = 0
+            for price, end, minute in attempts:
+                sent = NOON + timedelta(minutes=minute)
+                hold = await held(ledger, org=org, upper_bound_nano=price)
+                if end == "settled":
+                    await ledger.settle(hold.attempt_id, settlement(price, sent_at=sent, ended_at=sent))
+                elif end == "voided":
+                    await ledger.void(hold.attempt_id, ending(sent_at=sent, ended_at=sent))
+                else:
+                    await ledger.doubt(hold.attempt_id, ending(sent_at=sent, ended_at=sent))
+                if end in ("settled", "billed"):
+                    by_minute[int(sent.timestamp()) // 60] += 1
+                    billed_nano += price
+            calls = sum(by_minute.values())
+            model = BilledModel(usd_nano=billed_nano, images=calls, calls=calls, calls_by_minute=by_minute)
+            bill = Bill(models={"dall-e-3": model} if calls else {})
+            for again in (False, True):
+                report = await booked(ledger, bill, org=ORG.model_copy(update={"name": org}))
+                assert (report.warning, report.in_doubt, report.unexplained_nano) == (None, 0, 0)
+                assert not (again and report.booked)
+            groups = (await ledger.summary(["org"])).groups
+            (ours,) = [group.figures for group in groups if group.key["org"] == org]
+            assert (ours.settled_nano, ours.in_doubt) == (billed_nano, 0)
+
+    asyncio.run(story())
+
+
+def test_doctor_says_what_is_open_between_ledger_and_bill() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    day = DayState(
+        org="main",
+        day=DAY,
+        checked_at=now,
+        next_at=None,
+        failures=0,
+        billed_nano=1,
+        unexplained_nano=5,
+        in_doubt=2,
+        note="",
+    )
+    agreed = OrgAgreement(org="main", last=replace(day, unexplained_nano=0, in_doubt=0), open_days=(), due=())
+    clean = ProviderState(orgs=(agreed,), in_doubt=0, in_doubt_nano=0, doubt_oldest=None, batches=())
+    assert [finding.status for finding in judge_provider(clean, now)] == ["ok"]
+    late = replace(agreed, open_days=(day,), due=("2026-11-20", "2026-11-21"))
+    old = replace(clean, orgs=(late,), in_doubt=2, in_doubt_nano=80_000_000, doubt_oldest=now - timedelta(days=4))
+    said = [finding.says for finding in judge_provider(old, now)]
+    assert [finding.status for finding in judge_provider(old, now)] == ["warn"] * 3
+    assert "2 attempts stay in doubt" in said[0]
+    assert "2 days wait" in said[1]
+    assert "$0.080000000" in said[2]

@@ -10,6 +10,7 @@ from imagequeue.config.settings import Settings, load_settings
 from imagequeue.producer.checkup.finding import Finding, fail, guarded, ok
 from imagequeue.producer.checkup.machine import check_machine
 from imagequeue.producer.checkup.orgs import check_models, check_orgs
+from imagequeue.producer.checkup.provider import check_provider
 from imagequeue.producer.checkup.queue_server import check_server
 from imagequeue.producer.checkup.storage import check_ledger, check_store
 from imagequeue.producer.checkup.webhooks import check_webhooks
@@ -31,6 +32,7 @@ async def _check(settings: Settings, today: date) -> list[Finding]:
         guarded("ledger", check_ledger(settings)),
         guarded("store", check_store(settings)),
         guarded("webhooks", check_webhooks(settings)),
+        guarded("reconciliation", check_provider(settings)),
         guarded("organizations", check_orgs(settings, catalog, today)),
         guarded("open files", check_machine(settings)),
     )

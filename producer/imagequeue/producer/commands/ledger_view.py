@@ -9,6 +9,7 @@ from imagequeue.producer.commands.words import dollars, figure, moment
 if TYPE_CHECKING:
     from imagequeue.ledger.api import AttemptRow
     from imagequeue.ledger.audit import AuditReport
+    from imagequeue.ledger.provider_state import ProviderState
     from imagequeue.ledger.summary import Figures, Summary
 
 FIGURES = (
@@ -81,6 +82,24 @@ def print_reconciliation(report: Mapping[str, object]) -> None:
     print_line(f"billed ${report['billed_usd']}, {rest}")
     for booked in cast("Iterable[Mapping[str, object]]", report["booked"]):
         print_line("booked: " + ", ".join(f"{name} {value}" for name, value in booked.items()))
+
+
+def print_agreement(state: "ProviderState") -> None:
+    """Print how far each organization is reconciled, what is in doubt, and the batches under way."""
+    rows = [
+        (
+            org.org,
+            org.last.day if org.last else "-",
+            moment(org.last.checked_at) if org.last and org.last.checked_at else "-",
+            ", ".join(f"{day.day}: {day.note or 'a rest or doubts'}" for day in org.open_days) or "nothing",
+        )
+        for org in state.orgs
+    ]
+    print_table(("RECONCILED", "UNTIL", "AT", "OPEN"), rows)
+    if state.in_doubt:
+        print_line(f"{state.in_doubt} attempts for ${dollars(state.in_doubt_nano)} are in doubt")
+    for batch in state.batches:
+        print_line(f"batch of {batch.items} jobs for {batch.org}, {batch.model}: {batch.state} {batch.note}".rstrip())
 
 
 def print_in_doubt(waiting: "Sequence[AttemptRow]") -> None:

@@ -8,6 +8,7 @@ import typer
 from imagequeue.producer.commands.switches import register as register_switches
 
 if TYPE_CHECKING:
+    from imagequeue.ledger.provider_state import ProviderState
     from imagequeue.producer.client import AsyncImageQueue
     from imagequeue.producer.commands.status_view import Section
     from imagequeue.queue.status import Status
@@ -46,8 +47,10 @@ async def _once(*, as_json: bool) -> None:
             await asyncio.sleep(SAMPLE_SECONDS)
             found = await reader.read()
         health = await _webhooks(queue)
+        agreed = await _provider(queue)
     if as_json:
-        print_json({**found.as_json(), **({"webhooks": health.as_json()} if health else {})})
+        more = {**({"webhooks": health.as_json()} if health else {}), **(agreed.as_json() if agreed else {})}
+        print_json({**found.as_json(), **more})
         return
     _print(found)
     if health is not None:
@@ -55,6 +58,11 @@ async def _once(*, as_json: bool) -> None:
 
         typer.echo("")
         print_endpoints(health)
+    if agreed is not None:
+        from imagequeue.producer.commands.ledger_view import print_agreement
+
+        typer.echo("")
+        print_agreement(agreed)
 
 
 async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
@@ -64,6 +72,18 @@ async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
     from imagequeue.queue.webhook_health import read_webhook_health
 
     return await read_webhook_health(queue.scripts, await queue.ledger(), queue.settings.webhooks)
+
+
+async def _provider(queue: "AsyncImageQueue") -> "ProviderState | None":
+    """How far the ledger agrees with the provider; None without an admin key, which spares opening the ledger."""
+    keyed = [org.name for org in queue.settings.orgs if org.admin_key is not None]
+    if not keyed:
+        return None
+    from imagequeue.config.clock import SystemClock
+    from imagequeue.ledger.provider_state import provider_state
+
+    now = SystemClock().now()
+    return await (await queue.ledger()).read(lambda connection: provider_state(connection, keyed, now))
 
 
 async def _watch(*, as_json: bool) -> None:
