@@ -22,6 +22,17 @@ local function end_claim(worker, id, delivery)
   return q
 end
 
+-- A job in whose hands several workers died has killed them, or was only beside the one that did. Such jobs come back spread
+-- over a time that doubles, so that the innocent meet a worker without the other. Nil for a job that comes back at once.
+local SUSPECT_CRASHES, DOUBLINGS_MAX = 3, 4
+local function apart_us(id, crashes)
+  if crashes < SUSPECT_CRASHES then return nil end
+  local hash = crashes
+  for index = 1, #id do hash = (hash * 31 + string.byte(id, index)) % 65521 end
+  local unit_us = tonumber(redis.call('HGET', HEARD, 'silence') or '1000000')
+  return math.floor(unit_us * 2 ^ math.min(crashes - SUSPECT_CRASHES + 1, DOUBLINGS_MAX) * hash / 65521)
+end
+
 -- Gives up to `most` (nil: all) claims of `worker` back to their lines; `counter` is a field to count it in. Returns how many.
 local function return_claims(worker, ttl, now, most, counter)
   local claims, returned = redis.call('HGETALL', claims_key(worker)), 0
@@ -32,11 +43,15 @@ local function return_claims(worker, ttl, now, most, counter)
     returned = returned + 1
     local key = job_key(id)
     if redis.call('TYPE', key).ok == 'hash' then
-      if counter then count_up(key, counter) end
+      local suspect = counter and apart_us(id, tonumber(count_up(key, counter)))
       redis.call('HSET', key, 'worker_name', '')
       if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
         redis.call('SREM', OWN .. ':cancelling', id)
         finish(q, id, 'canceled', ttl, now)
+      elseif suspect then
+        local why = {reason = 'backoff', ['until'] = iso(now + suspect),
+          detail = 'several workers died while they worked on it; it waits for a time apart from other such jobs'}
+        wait_in('scheduled', q, id, string.format('%.6f', (now + suspect) / 1000000), cjson.encode(why))
       else
         ready(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
       end
