@@ -23,6 +23,7 @@ from imagequeue.worker import book
 from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp
 from imagequeue.worker.health import Health
+from imagequeue.worker.left import doubt_left
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.telling import Telling
 
@@ -161,6 +162,7 @@ class Returns:
         failure = JobFailure(code=code, message=message, retryable=status == "expired", status=status)
         told = await self._telling.failure(claim.id, job, failure)
         facts = book.job_facts(job, claim, self._catalog)
+        await until_done(self._health, "ledger", lambda: doubt_left(self._ledger, claim, self._clock.now()))
         await until_done(self._health, "ledger", lambda: self._ledger.record_outcome(claim.id, told, facts))
         if status == "cancelled":
             await self._settle(claims, claim, Ending(status="canceled", ttl_seconds=self._settings.result_ttl_seconds))
