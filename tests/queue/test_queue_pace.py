@@ -89,12 +89,13 @@ def test_waiting_jobs_start_at_pace_not_slower(world: World) -> None:
     used_up = worker.ask(100)
     assert len(used_up.claims) == 30
     begun = ended = used_up.now_us
-    count = 0
+    count, lost = 0, 0
     while ended - begun < 500_000:
         answer = worker.ask(20)
+        lost += max(answer.now_us - ended - 100_000, 0)  # whoever asks later than a whole burst has lost what was over
         count, ended = count + len(answer.claims), answer.now_us
         time.sleep((answer.wait_us or 0) / 1_000_000)
-    allowed = (ended - begun) / image_us
+    allowed = (ended - begun - lost) / image_us
     assert allowed * 0.97 <= count <= allowed + 2
 
 

@@ -150,6 +150,20 @@ def test_what_must_not_be_sent_any_more_is_kept_back(
     _run(server_url, tmp_path, story)
 
 
+def test_a_strangers_key_in_a_jobs_place_stops_nobody(server_url: str, tmp_path: Path) -> None:
+    """Somebody put a list where the job hash was: the others are still asked for and answered."""
+
+    async def story(world: LifeWorld) -> None:
+        pool, sender = await _pool(world), await _sender(world, 2)
+        key = world.scripts.keys.job(sender.given[0].id)
+        await world.scripts.redis.delete(key)
+        await world.scripts.redis.lpush(key, "a stranger's")
+        asked = [sender.gates.passed(sender.claims, claim, pool, 1) for claim in sender.given]
+        assert (await asyncio.gather(*asked))[1]
+
+    _run(server_url, tmp_path, story)
+
+
 def test_the_probe_itself_is_sent(server_url: str, tmp_path: Path) -> None:
     """After a pause one job goes first, and the gate knows it."""
 

@@ -23,9 +23,8 @@ local function is_over(id, delivery)
   local claim = redis.call('HGET', claims_key(worker), id)
   if not claim or string.match(claim, '^(%d+) ') ~= delivery then return true end
   if closed or (probe and probe ~= id) then return true end
-  local asked = redis.call('HMGET', job_key(id), 'iq_cancel', 'iq_deadline')
-  local deadline = tonumber(asked[2] or '')
-  return asked[1] or (deadline and deadline <= now)
+  local deadline = counted(job_key(id), 'iq_deadline')
+  return hget(job_key(id), 'iq_cancel') or (deadline and deadline <= now)
 end
 
 local wait, charged, answers = 0, false, {}
