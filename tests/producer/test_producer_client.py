@@ -39,21 +39,6 @@ def test_the_same_key_and_body_are_queued_once_and_another_body_is_a_conflict(se
         assert queue.status().totals.queued == 2
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"operation": "edit", "images": ["x"]}, "images.0"),
-        ({"delivery": "batch"}, "delivery"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_by_name(
-    settings: Settings, fields: dict[str, object], field: str
-) -> None:
-    admission = Admission(settings, load_catalog(), lambda: date(2026, 11, 22))
-    with pytest.raises(JobRefused, match=f"^{field}: not available in this version$"):
-        admission.entry(Job(prompt="x", **fields))
-
-
 def test_the_default_of_cache_is_applied(settings: Settings) -> None:
     admission = Admission(settings.model_copy(update={"cache": "use"}), load_catalog(), lambda: date(2026, 11, 22))
     assert admission.entry(Job(prompt="x")).job.cache == "use"
