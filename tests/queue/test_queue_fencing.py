@@ -157,6 +157,8 @@ def test_a_job_that_kills_its_workers_is_set_apart(world: World) -> None:
         assert [claim.kind for claim in worker.claim()] == ["run"]
         world.expire(worker)
         world.reap()
+        world.due()
+        world.promote()
     assert [claim.kind for claim in world.worker().claim()] == ["poison"]
 
 

@@ -23,13 +23,14 @@ local function end_claim(worker, id, delivery)
 end
 
 -- A job in whose hands several workers died has killed them, or was only beside the one that did. Such jobs come back spread
--- over a time that doubles, so that the innocent meet a worker without the other. Nil for a job that comes back at once.
-local SUSPECT_CRASHES, DOUBLINGS_MAX = 3, 4
+-- over a time that doubles, so that the innocent meet a worker without the other: it is soon much longer than a worker takes
+-- to be given up and replaced. Nil for a job that comes back at once.
+local SUSPECT_CRASHES, DOUBLINGS_MAX, APART_US_MIN = 3, 5, 5000000
 local function apart_us(id, crashes)
   if crashes < SUSPECT_CRASHES then return nil end
   local hash = crashes
   for index = 1, #id do hash = (hash * 31 + string.byte(id, index)) % 65521 end
-  local unit_us = tonumber(redis.call('HGET', HEARD, 'silence') or '1000000')
+  local unit_us = math.max(tonumber(redis.call('HGET', HEARD, 'lease') or '0'), APART_US_MIN)
   return math.floor(unit_us * 2 ^ math.min(crashes - SUSPECT_CRASHES + 1, DOUBLINGS_MAX) * hash / 65521)
 end
 

@@ -23,7 +23,7 @@ local function meta_key(q) return OWN .. ':queue:' .. q end
 local function pool_key(pool) return OWN .. ':pool:' .. pool end
 local function claims_key(worker) return OWN .. ':claims:' .. worker end
 local WORKERS = OWN .. ':workers'
-local HEARD = OWN .. ':heard' -- hash: `at`, when a worker was last heard, and what is a `silence` by its lease, microseconds
+local HEARD = OWN .. ':heard' -- hash: `at`, when a worker was last heard; its `lease`; what is a `silence` by it; microseconds
 local HELD = OWN .. ':held' -- hash, tenant -> why, JSON: tenants whose jobs must not start now
 
 local function whole(number) return string.format('%.0f', number) end
