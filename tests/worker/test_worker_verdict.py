@@ -95,7 +95,7 @@ def test_a_picture_blocked_after_it_was_made_may_be_billed() -> None:
 def test_a_200_without_images_is_in_doubt(body: object) -> None:
     verdict = judge(answer(200, body))
     assert isinstance(verdict, Trouble)
-    assert (verdict.code, verdict.answered, ledger_state(verdict)) == ("bad_answer", False, "doubt")
+    assert (verdict.code, verdict.may_be_billed, ledger_state(verdict)) == ("bad_answer", True, "doubt")
 
 
 def test_images_are_images() -> None:
@@ -106,7 +106,7 @@ def test_images_are_images() -> None:
 def test_no_answer_is_in_doubt_when_it_was_sent(sent: bool, booked: str) -> None:  # noqa: FBT001  # a parameter
     verdict = judge(NoAnswer(sent=sent, code="x", message="y", sent_at=NOON, ended_at=NOON))
     assert isinstance(verdict, Trouble)
-    assert (verdict.answered, ledger_state(verdict)) == (not sent, booked)
+    assert (verdict.may_be_billed, ledger_state(verdict)) == (sent, booked)
 
 
 HINTS = [

@@ -38,7 +38,7 @@ class HeldBackCaller:
         self.calls: list[asyncio.Future[Answer]] = []
         self._came = asyncio.Condition()
 
-    async def call(self, _request: Request, _files: object = None) -> Answer:
+    async def call(self, _request: Request, _files: object = None, _tell_event: object = None) -> Answer:
         """Be called."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         async with self._came:
