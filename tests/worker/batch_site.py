@@ -18,7 +18,8 @@ from imagequeue.queue.scripts import Scripts
 from imagequeue.worker import main
 from imagequeue.worker.batch_api import BatchApi
 from imagequeue.worker.batch_results import Results
-from imagequeue.worker.batcher import Batcher, BatchPace
+from imagequeue.worker.batch_turn import BatchPace
+from imagequeue.worker.batcher import Batcher
 from imagequeue.worker.crashpoint import arm
 from imagequeue.worker.health import Health
 from imagequeue.worker.telling import Telling

@@ -14,7 +14,8 @@ from imagequeue.queue.scripts import Scripts
 from imagequeue.store.store import ImageStore
 from imagequeue.worker.batch_api import BatchApi
 from imagequeue.worker.batch_results import Results
-from imagequeue.worker.batcher import Batcher, BatchPace
+from imagequeue.worker.batch_turn import BatchPace
+from imagequeue.worker.batcher import Batcher
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.health import Health
 from imagequeue.worker.reconciler import Reconciler
