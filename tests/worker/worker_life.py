@@ -14,6 +14,7 @@ from worker_values import CATALOG, answer
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings, load_settings
+from imagequeue.config.tracing import NoSpans
 from imagequeue.queue.claims import Claim, Claims, reap
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.scripts import Scripts
@@ -22,7 +23,9 @@ from imagequeue.worker.answer import Answer
 from imagequeue.worker.board import Board
 from imagequeue.worker.health import Health
 from imagequeue.worker.life import JobLife
+from imagequeue.worker.meter import Meter
 from imagequeue.worker.request import Request
+from imagequeue.worker.watching import Watch
 
 TTL_SECONDS = 1000
 LEASE_US = 60_000_000
@@ -123,7 +126,9 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
         pace = main._pace(settings)
         board = Board(catalog=CATALOG, orgs=settings.orgs, pace=pace, preferred=settings.models, only=())
         cancelled: set[str] = set()
-        life = main._life(settings, CATALOG, scripts, Health(), board, opened, cancelled)
+        life = main._life(
+            settings, CATALOG, scripts, Health(), board, opened, cancelled, Watch(Meter(), NoSpans(), scripts)
+        )
         world = LifeWorld(scripts, life, board, opened, settings)
         world.cancelled = cancelled
         yield world

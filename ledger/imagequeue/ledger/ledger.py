@@ -84,6 +84,20 @@ class Ledger(Reports):
             return ""
         return f"ledger: a commit has waited for {seconds:.0f} s; is the database locked or out of reach?"
 
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the commit has lasted that is under way; 0 when there is none."""
+        return self._writer.stalled_seconds
+
+    @property
+    def backlog(self) -> int:
+        """How many operations of this process wait for a commit."""
+        return self._writer.backlog
+
+    def commit_seconds(self) -> list[float]:
+        """Return how long this process's commits took since this was last asked, of a thousand at most."""
+        return self._writer.commit_seconds()
+
     async def ping(self) -> None:
         """Return when the database answers and this process can write to it."""
         if not self._writer.alive:

@@ -23,6 +23,7 @@ WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the
 COMMITS_PER_SECOND: Final = 15.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
 COMMITS_AT_ONCE: Final = 30  # a quiet ledger answers at once
 CLOSE_SECONDS_MAX: Final = 60.0
+COMMITS_REMEMBERED_MAX: Final = 1_000  # durations that nobody asks for are forgotten, the oldest first
 
 Answer = TypeVar("Answer")
 
@@ -46,6 +47,7 @@ class Writer:
         self._full = threading.Event()  # a whole batch waits, or the end: no use in gathering more
         self._closing = False
         self._committing_since: float | None = None
+        self._commit_seconds: deque[float] = deque(maxlen=COMMITS_REMEMBERED_MAX)
         self._allowed = float(COMMITS_AT_ONCE)
         self._earned_at = time.monotonic()
         self._slots = asyncio.Semaphore(WAITING_MAX)
@@ -61,6 +63,15 @@ class Writer:
         """How long the commit has lasted that is under way; 0 when there is none."""
         since = self._committing_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def backlog(self) -> int:
+        """How many operations wait for a commit."""
+        return len(self._waiting)
+
+    def commit_seconds(self) -> list[float]:
+        """Return how long the commits took since this was last asked."""
+        return [self._commit_seconds.popleft() for _ in range(len(self._commit_seconds))]
 
     @property
     def alive(self) -> bool:
@@ -130,9 +141,10 @@ class Writer:
 
     def _commit(self, batch: list[Waiting]) -> None:
         operations: Batch = [waiting.operation for waiting in batch]
-        self._committing_since = time.monotonic()
+        began = self._committing_since = time.monotonic()
         answers = self._committer.commit(operations) if operations else []
         self._committing_since = None
+        self._commit_seconds.append(time.monotonic() - began)
         try:
             self._loop.call_soon_threadsafe(self._answer, batch, answers)
         except RuntimeError:  # the loop is closed: nobody is left to tell, and it is committed

@@ -18,6 +18,7 @@ class PoolState:
 
     `served_per_s`: images it really started a second of late, while jobs were waiting; 0 when that is not known.
     `factor` is the share of the pace that is used at present, `slowed` why it was lowered if not by refusals.
+    `tokens` are the estimates of all calls that started, `paused_us` the time that the provider's pauses took so far.
     """
 
     name: str
@@ -30,6 +31,8 @@ class PoolState:
     starts: int = 0
     served_per_s: float = 0.0
     refused: int = 0
+    tokens: int = 0
+    paused_us: int = 0
     image_tat_us: int = 0
     token_tat_us: int = 0
 
@@ -100,6 +103,8 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         starts=whole(b"starts"),
         served_per_s=float(row.get(b"served", b"0")) if now_us - whole(b"flow_at") < FLOW_US_MAX else 0.0,
         refused=whole(b"refused"),
+        tokens=whole(b"tokens"),
+        paused_us=max(whole(b"paused_us") - max(whole(b"paused_until") - now_us, 0), 0),
         image_tat_us=whole(b"image_tat"),
         token_tat_us=whole(b"token_tat"),
     )

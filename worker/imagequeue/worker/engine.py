@@ -14,6 +14,7 @@ from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.health import Health
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.life import JobLife
+from imagequeue.worker.watching import Watch
 
 CLAIM_BATCH_MAX = 64
 POLL_SECONDS = 0.05
@@ -84,6 +85,7 @@ class Engine:
         health: Health,
         limits: EngineLimits,
         identity: Identity,
+        watch: Watch,
         take_in: Callable[[str], Awaitable[int]],
         pending: Callable[[], Awaitable[int]],
         hinted: Callable[[], bool],
@@ -93,6 +95,7 @@ class Engine:
         self._health = health
         self._limits = limits
         self._identity = identity
+        self._watch = watch
         self._take_in = take_in
         self._pending = pending
         self._hinted = hinted
@@ -146,6 +149,8 @@ class Engine:
             return False
         try:
             return await self._pull(min(room, CLAIM_BATCH_MAX))
+        except WorkerGone:  # twice in a row: this process stood still for a lease between its new name and its first claim
+            self._unsure = True
         except QueueUnavailable as error:
             self._unsure = True
             self._health.fails("queue", str(error))
@@ -169,13 +174,17 @@ class Engine:
         if self._unsure:
             await self._resume()
         try:
-            answer = await self._identity.claims.claim(self._board.encoded, most)
+            answer = await self._ask(most)
         except WorkerGone:
             await self._identity.born(self._board.queues)
-            answer = await self._identity.claims.claim(self._board.encoded, most)
+            answer = await self._ask(most)
         crashpoint("claim.after")
         self._start(answer.claims)
         return answer
+
+    async def _ask(self, most: int) -> ClaimAnswer:
+        with self._watch.claiming():
+            return await self._identity.claims.claim(self._board.encoded, most)
 
     async def _resume(self) -> None:
         """After trouble: a claim's reply may have been lost, so ask which jobs are ours beyond those we know."""

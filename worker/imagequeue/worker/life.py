@@ -68,6 +68,7 @@ from imagequeue.worker.returns import Returns
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling, deciding_call
 from imagequeue.worker.verdict import Images, Trouble, Verdict, judge, ledger_state
+from imagequeue.worker.watching import Attempt, Watch
 
 LEDGER_AWAY_SECONDS = 1.0
 FAULT_SECONDS = 5.0
@@ -123,6 +124,7 @@ class Parts:
     tell_sketch: Callable[[str, bytes], Awaitable[None]]
     answers: StoredAnswers
     hearing: Hearing
+    watch: Watch
 
 
 class JobLife:
@@ -134,11 +136,20 @@ class JobLife:
 
     async def run(self, claims: Claims, claim: Claim) -> None:
         """Take one claim to where it goes. Cancelled (the drain is over), it gives the job back before it ends."""
+        with self._parts.watch.life(claim):
+            await self._read(claims, claim)
+
+    async def _read(self, claims: Claims, claim: Claim) -> None:
         try:
             job = decode(claim.data)
         except JobRefused as problem:
             await self._parts.returns.fail_unread(claims, claim, str(problem))
             return
+        with self._parts.watch.traced(claim, job):
+            await self._parts.watch.waited(claim)
+            await self._live(claims, claim, job)
+
+    async def _live(self, claims: Claims, claim: Claim, job: Job) -> None:
         if claim.kind == "cached":
             await self._parts.answers.deliver(claims, claim, job)
             return
@@ -215,7 +226,8 @@ class JobLife:
         crashpoint("hold.before")
         hold = asyncio.ensure_future(parts.ledger.hold(request))
         try:
-            held = await asyncio.shield(hold)
+            with parts.watch.step("hold"):
+                held = await asyncio.shield(hold)
         except asyncio.CancelledError:
             await self._undo(work, hold)
             raise
@@ -288,13 +300,17 @@ class JobLife:
 
     async def _call(self, work: Work, held: Held) -> None:
         name = _request_name(work, held)
+        attempt = _attempt(work, held)
         request = build_request(work.job, work.model, work.pool.org, client_request_id=name)
         started = self._parts.clock.now()
         crashpoint("call.before")
         try:
-            result = await self._parts.caller.call(
-                request, work.files, lambda event: self._parts.tell_sketch(work.claim.id, event)
-            )
+            with self._parts.watch.calling(attempt) as span:
+                result = await self._parts.caller.call(
+                    request, work.files, lambda event: self._parts.tell_sketch(work.claim.id, event)
+                )
+                verdict = judge(result)
+                self._parts.watch.answered(attempt, span, result, verdict)
         except asyncio.CancelledError:
             ending = book.cut_short(started, self._parts.clock.now(), client_request_id=name)
             await self._in_ledger(lambda: self._parts.ledger.doubt(held.attempt_id, ending))
@@ -303,7 +319,7 @@ class JobLife:
         crashpoint("call.after")
         if isinstance(result, Answer):
             self._hear(work, result)
-        landing = asyncio.ensure_future(self._answered(work, held, result, judge(result)))
+        landing = asyncio.ensure_future(self._answered(work, held, result, verdict))
         try:
             await asyncio.shield(landing)
         except asyncio.CancelledError:
@@ -334,9 +350,12 @@ class JobLife:
     ) -> None:
         parts = self._parts
         crashpoint("store.before")
-        stored = tuple([await self._keep(picture) for picture in pictures])
+        with parts.watch.step("store"):
+            stored = tuple([await self._keep(picture) for picture in pictures])
         crashpoint("store.after")
-        cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
+        cost_nano = held.paid_nano
+        if cost_nano is None:
+            cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
         entry = book.settlement(
             answer, images, stored, cost_nano, client_request_id=_request_name(work, held),
             first_choice_nano=_first_choice_nano(work, len(pictures), answer.ended_at.date()),
@@ -344,7 +363,8 @@ class JobLife:
         entry = await parts.telling.success(
             work.claim.id, work.job, held.attempt_id, entry, model=work.model.name, org=work.pool.org.name
         )
-        booked = await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
+        with parts.watch.step("settle"):
+            booked = await self._in_ledger(lambda: parts.ledger.settle(held.attempt_id, entry))
         crashpoint("settle.after")
         if not booked:
             await self._taken_for_lost(work)
@@ -433,6 +453,17 @@ def _first_choice_nano(work: Work, made: int, on: date) -> NanoUsd | None:
     """What the refused model would have cost for as many images; None for a job that did not overflow."""
     first = work.first_choice
     return None if first is None else book.price(first.job, first.model, made, on)
+
+
+def _attempt(work: Work, held: Held) -> Attempt:
+    return Attempt(
+        job_id=work.claim.id,
+        n=held.n,
+        org=work.pool.org.name,
+        pool=work.pool.name,
+        model=work.model.name,
+        client_request_id=_request_name(work, held),
+    )
 
 
 def _request_name(work: Work, held: Held) -> str:

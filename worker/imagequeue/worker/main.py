@@ -20,6 +20,7 @@ from imagequeue.config.embedded import ensure_server
 from imagequeue.config.errors import ConfigError, StoreUnavailable
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings
+from imagequeue.config.tracing import spans, start_tracing
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
@@ -44,15 +45,18 @@ from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.inputs import Inputs, Room
 from imagequeue.worker.life import JobLife, Parts
+from imagequeue.worker.meter import Meter
 from imagequeue.worker.outbox import Outbox
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
+from imagequeue.worker.reporting import Reporting
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
+from imagequeue.worker.watching import Watch
 
 BURST_PARTS_PER_SLEEP = 2
 """Starts are gathered for half of the burst, so that the other half remains for a late wake-up."""
@@ -83,6 +87,8 @@ def run_worker(settings: Settings, options: WorkerOptions) -> None:
         raise ConfigError("IMAGEQUEUE_ORGS: no organization is configured; set OPENAI_API_KEY or see docs/configure.md")
     if crashpoint.VARIABLE in os.environ:
         crashpoint.arm(os.environ[crashpoint.VARIABLE])
+    if trouble := start_tracing("imagequeue-worker", os.environ):
+        log.warning(trouble)
     uvloop.run(_work(settings, options))
 
 
@@ -145,7 +151,9 @@ async def _run(
         catalog=catalog, orgs=settings.orgs, pace=_pace(settings), preferred=settings.models, only=options.queues
     )
     cancelled: set[str] = set()
-    life = _life(settings, catalog, scripts, health, board, opened, cancelled)
+    meter = Meter()
+    watch = Watch(meter, spans(), scripts)
+    life = _life(settings, catalog, scripts, health, board, opened, cancelled, watch)
     engine_box: list[Engine] = []
     identity = Identity(
         scripts,
@@ -160,6 +168,7 @@ async def _run(
         health=health,
         limits=_limits(settings, options),
         identity=identity,
+        watch=watch,
         take_in=_taker(scripts, catalog, settings),
         pending=lambda: pending(scripts, board.queues),
         hinted=lambda: hints.working,
@@ -202,7 +211,15 @@ async def _run(
         health=health,
     )
     hints = Hints(opened.hint_redis, _hinting(settings), _hinted(settings, engine, upkeep))
-    also = (hints.listen(), discovery.run(), outbox.run(), *beside)
+    reporting = Reporting(
+        scripts=scripts,
+        meter=meter,
+        ledger=opened.ledger,
+        board=board,
+        clock=SystemClock(),
+        worker=lambda: identity.claims.worker,
+    )
+    also = (hints.listen(), discovery.run(), outbox.run(), reporting.run(), *beside)
     await _live(settings, board, identity, engine, upkeep, scripts, also)
     if options.burst:
         await outbox.flush()
@@ -254,6 +271,7 @@ def _life(
     board: Board,
     opened: _Opened,
     cancelled: set[str],
+    watch: Watch,
 ) -> JobLife:
     clock = SystemClock()
     telling = Telling(Announcer(scripts, opened.ledger, settings, clock), health)
@@ -298,6 +316,7 @@ def _life(
                 clock=SystemClock(),
             ),
             hearing=Hearing(scripts),
+            watch=watch,
         )
     )
 

@@ -9,7 +9,8 @@
 -- Pace: GCRA in two dimensions, images and tokens; see pace.lua. A job of n images is charged whole.
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
 --   suspended_until, probe (the job that goes first after a pause),
---   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round
+--   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round,
+--   tokens (the estimates of all that started)
 -- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
 --   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, cached, expired, cancelled,
 --   unserved, malformed, poison.
@@ -149,6 +150,7 @@ local function charge(pool, state, n, tokens)
   state.token_tat = math.max(state.token_tat, now) + tokens * pool.token_us / state.factor
   state.turn = state.turn + n / pool.weight
   state.starts, state.since_resume = state.starts + n, state.since_resume + n
+  state.tokens = (state.tokens or 0) + tokens
 end
 
 -- The first non-empty queue of one priority; which one is first takes turns, so that models of one pool share it.
@@ -268,6 +270,7 @@ for _, index in ipairs(order) do
       'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
       'owed_default', string.format('%.9f', state.owed.default), 'owed_low', string.format('%.9f', state.owed.low),
       'starts', whole(state.starts), 'since_resume', whole(state.since_resume), 'round', whole(state.round % 1000003))
+    if state.tokens > 0 then redis.call('HINCRBY', pool_key(pool.name), 'tokens', whole(state.tokens)) end
   end
 end
 

@@ -35,6 +35,12 @@ local function lower_share(reason)
   redis.call('HSET', LEARNED, ARGV[3], cjson.encode({share = share, at = math.floor(now / 1000000), reason = reason}))
 end
 
+-- paused_us: microseconds of all pauses, counted when they are asked for; what is still to come is in it, so that the
+-- time paused until now is paused_us less the rest of the present pause.
+local function count_pause(us)
+  if us ~= 0 then redis.call('HINCRBY', pool, 'paused_us', whole(us)) end
+end
+
 if act == 'refused' then
   local last, strikes = tonumber(fields[5] or '0'), tonumber(fields[6] or '0')
   if now - last >= AGAIN_US then strikes = 0 end
@@ -44,7 +50,9 @@ if act == 'refused' then
     if strikes == 2 then factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN) end
     if strikes > 2 then lower_share(ARGV[6]) end
   end
-  paused_until = math.max(paused_until, now + tonumber(ARGV[5]))
+  local longer_until = math.max(paused_until, now + tonumber(ARGV[5]))
+  count_pause(longer_until - math.max(paused_until, now))
+  paused_until = longer_until
   redis.call('HSET', pool, 'paused_until', whole(paused_until), 'pause_reason', ARGV[6], 'factor', string.format('%.6f', factor),
     'factor_at', whole(now), 'since_resume', '0', 'refused_at', whole(now), 'probe_until', '0')
   redis.call('HINCRBY', pool, 'refused', 1)
@@ -62,6 +70,7 @@ elseif act == 'pressed' then
   end
 elseif act == 'resume' then
   redis.call('HDEL', LEARNED, ARGV[3])
+  count_pause(-math.max(paused_until - now, 0))
   redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason')
   redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1', 'strikes', '0')
   paused_until, factor = 0, 1

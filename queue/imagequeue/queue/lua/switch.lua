@@ -24,5 +24,6 @@ redis.call('SADD', OWN .. ':pools', name)
 redis.call('HSET', pool, 'image_tat', whole(image_tat + n * image_us / factor),
   'token_tat', whole(token_tat + tokens * token_us / factor))
 redis.call('HINCRBY', pool, 'starts', n)
+if tokens > 0 then redis.call('HINCRBY', pool, 'tokens', tokens) end
 redis.call('HSET', job_key(id), 'iq_pool', name)
 return 1
