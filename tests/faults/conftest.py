@@ -1,0 +1,6 @@
+"""The scenes of this folder are built of the parts of the soak's."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
