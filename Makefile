@@ -43,8 +43,8 @@ check: $(DEV_STAMP) ## lint, types, direction of imports
 test: check $(NODE_STAMP) ## check, then all tests
 	$(BIN)/pytest
 
-soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey KILLS= JOBS= SEED=
-	$(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),1000) --jobs $(or $(JOBS),100000) --server $(or $(SERVER),valkey) $(if $(SEED),--seed $(SEED))
+soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey LEDGER=sqlite|postgresql KILLS= JOBS= SEED=
+	$(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),1000) --jobs $(or $(JOBS),100000) --server $(or $(SERVER),valkey) --ledger $(or $(LEDGER),sqlite) $(if $(SEED),--seed $(SEED))
 	SOAK_FULL=1 $(BIN)/pytest -n 0 tests/soak/test_soak_replies.py
 
 requirements: ## pin every dependency again, with hashes

@@ -73,6 +73,7 @@ class SoakReport:
     misplaced: tuple[str, ...]
     audits: int
     statuses: tuple[int | None, ...]
+    unasked: tuple[str, ...]
     findings: Findings
     log: Path
 
@@ -82,6 +83,7 @@ class SoakReport:
         found = self.findings
         problems = list(found.problems)
         problems += [f"{name} had no single place at some moment" for name in self.misplaced]
+        problems += self.unasked
         problems += [f"a worker that was asked to end: exit status {code}" for code in self.statuses if code != 0]
         if found.lost or found.settled_twice or found.ledger_nano != found.bill_nano:
             problems.append("lost, settled twice, or a ledger that is not the bill")
@@ -145,6 +147,7 @@ def soak(plan: SoakPlan) -> SoakReport:
             misplaced=tuple(sorted(chaos.misplaced)),
             audits=chaos.audits,
             statuses=statuses,
+            unasked=tuple(chaos.unasked),
             findings=asyncio.run(findings(site)),
             log=log.path,
         )

@@ -112,6 +112,7 @@ class Chaos:
     done: Counter[str] = field(default_factory=Counter)
     misplaced: set[str] = field(default_factory=set)
     audits: int = 0
+    unasked: list[str] = field(default_factory=list)
     _wake_at: dict[int, float] = field(default_factory=dict)
     _leaving: list[WorkerProcess] = field(default_factory=list)
 
@@ -172,6 +173,7 @@ class Chaos:
             if at <= now:
                 self.workers[number].wake()
                 del self._wake_at[number]
+        self._replace_the_ended()
         self.recovery.look(self.site)
         acked = self.site.acked
         sample = acked if len(acked) <= AUDITED else self.random.sample(acked, AUDITED)
@@ -181,6 +183,16 @@ class Chaos:
                 self.log.note("misplaced", job=name)
             self.misplaced.update(astray)
             self.audits += 1
+
+    def _replace_the_ended(self) -> None:
+        """A worker that ended although nobody asked it to is a fault of its own; another takes its place."""
+        for number, worker in enumerate(self.workers):
+            if not worker.alive:
+                self.unasked.append(
+                    f"worker {worker.pid} ended by itself: {worker.process.exitcode}, {worker.last_words}"
+                )
+                self.log.note("ended by itself", worker=worker.pid, log=worker.log, text=self.unasked[-1])
+                self.workers[number] = self.site.nursery.start()
 
     def heal(self) -> None:
         """Nobody is paused any more, nothing goes wrong at the provider."""

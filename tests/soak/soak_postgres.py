@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 STOP_SECONDS_MAX: Final = 30
+LEDGER: Final = "ledger"
 
 
 class Postgres:
@@ -28,6 +29,19 @@ class Postgres:
         """Where the server's own database is reached."""
         return str(self._server.get_uri())
 
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger's database is reached, by a role that is no superuser."""
+        return self.url.replace("//postgres:@/postgres?", f"//{LEDGER}:@/{LEDGER}?")
+
+    def make_ledger(self) -> None:
+        """Make the ledger's database and its role."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute(f"CREATE ROLE {LEDGER} LOGIN")
+            admin.execute(f"CREATE DATABASE {LEDGER} OWNER {LEDGER}")
+
     def crash(self) -> None:
         """End every process at once, without a checkpoint; the next start recovers from the log."""
         self._control(["-m", "immediate", "stop"])
@@ -35,13 +49,6 @@ class Postgres:
     def start(self) -> None:
         """Start again; returns when connections are accepted."""
         self._server.ensure_postgres_running()
-
-    def configure(self, line: str) -> None:
-        """Add a line to the configuration, and start with it."""
-        with (self.folder / "postgresql.conf").open("a", encoding="utf-8") as conf:
-            conf.write(f"{line}\n")
-        self.crash()
-        self.start()
 
     def end(self) -> None:
         """Stop for good."""
@@ -61,6 +68,7 @@ def running_postgresql() -> Iterator[Postgres]:
     folder.chmod(0o755)
     server = Postgres(folder / "data")
     try:
+        server.make_ledger()
         yield server
     finally:
         server.end()

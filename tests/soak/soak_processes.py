@@ -29,6 +29,7 @@ from redis.retry import Retry
 READY_TRIES_MAX: Final = 400
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
+LAST_CHARACTERS_MAX: Final = 400
 BLOCK_VARIABLE: Final = "SOAK_BLOCK_SECONDS"
 POISON_VARIABLE: Final = "SOAK_POISON"
 PRELOADED: Final = [
@@ -179,6 +180,13 @@ class WorkerProcess:
     def alive(self) -> bool:
         """Whether it has not ended."""
         return self.process.is_alive()
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote, in one line."""
+        return (
+            " ".join(self.log.read_text(errors="replace")[-LAST_CHARACTERS_MAX:].split()) if self.log.exists() else ""
+        )
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it is still there."""

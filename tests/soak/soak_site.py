@@ -81,6 +81,13 @@ class Site:
         self.acked += ids
         return ids
 
+    def add(self, job: Job) -> str:
+        """Put one job of the caller's own on its queue."""
+        name = f"{self.name}-{len(self.acked)}"
+        asyncio.run(self._send([Entry(id=name, job=job)]))
+        self.acked.append(name)
+        return name
+
     async def _send(self, entries: list[Entry]) -> None:
         client = connect(f"redis://127.0.0.1:{self.port}/0")
         scripts = Scripts(client, self.keys)
@@ -160,7 +167,7 @@ def running_site(
         simulator = stack.enter_context(running_simulator(config))
         environ = environment(folder, server.port, simulator.base_url, simulator.org) | variables
         if postgres is not None:
-            environ["IMAGEQUEUE_LEDGER_URL"] = postgres.url
+            environ["IMAGEQUEUE_LEDGER_URL"] = postgres.ledger_url
         yield Site(
             name="soak",
             folder=folder,
