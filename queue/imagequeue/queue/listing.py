@@ -24,13 +24,15 @@ CURSOR_CHARACTERS_MAX: Final = 1_024
 
 @dataclass(frozen=True, kw_only=True)
 class JobQuery:
-    """Which jobs. None and empty: any."""
+    """Which jobs. None and empty: any. `error`: failed for this cause; `words` stand in the prompt, in any case."""
 
     statuses: tuple[Status, ...] = ()
     model: str | None = None
     priority: str | None = None
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    words: str | None = None
     limit: int = PAGE_DEFAULT
     after: str | None = None
 
@@ -87,10 +89,19 @@ def matches(record: JobRecord, query: JobQuery) -> bool:
         return False
     if query.tenant is not None and record.tenant != query.tenant:
         return False
-    if not query.tags:
+    if query.error is not None and (record.error is None or record.error.get("code") != query.error):
+        return False
+    return _asks_for(record, query)
+
+
+def _asks_for(record: JobRecord, query: JobQuery) -> bool:
+    """Whether what was asked for is what is looked for; reading it costs more than the rest, and comes last."""
+    if not query.tags and query.words is None:
         return True
     job = record.job()
-    return job is not None and all(job.tags.get(key) == value for key, value in query.tags.items())
+    if job is None or not all(job.tags.get(key) == value for key, value in query.tags.items()):
+        return False
+    return query.words is None or query.words.casefold() in job.prompt.casefold()
 
 
 def _stands_on(record: JobRecord, shelf: Shelf) -> bool:

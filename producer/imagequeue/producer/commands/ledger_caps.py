@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from imagequeue.producer.commands.ledger_options import AsJson, run
 
 if TYPE_CHECKING:
-    from imagequeue.config.settings import Settings
-    from imagequeue.ledger.cap_report import CapStatus, ConfiguredCap
+    from imagequeue.ledger.cap_report import CapStatus
 
 KINDS = {
     "org_month": "organization, month",
@@ -22,6 +21,7 @@ def caps(
 ) -> None:
     """Show every cap: limit, what is settled, held and in doubt under it, and warnings at 50, 80 and 100 %."""
     from imagequeue.config.settings import load_settings
+    from imagequeue.producer.caps import configured_caps
     from imagequeue.producer.commands.output import print_json
 
     configured = configured_caps(load_settings())
@@ -30,25 +30,6 @@ def caps(
         print_json([one.as_json() for one in found])
     else:
         print_caps(found)
-
-
-def configured_caps(settings: "Settings") -> "list[ConfiguredCap]":
-    """Return the caps of organizations, then those of tenants. A job's own ceiling stands in the job."""
-    from imagequeue.ledger.cap_report import ConfiguredCap
-
-    found = [
-        ConfiguredCap(kind="org_month", name=org.name, limit_nano=org.monthly_cap_nano_usd)
-        for org in settings.orgs
-        if org.monthly_cap_nano_usd is not None
-    ]
-    for tenant, of in settings.tenant_caps.items():
-        limits = (
-            ("tenant_day", of.day_nano_usd),
-            ("tenant_month", of.month_nano_usd),
-            ("tenant_total", of.total_nano_usd),
-        )
-        found += [ConfiguredCap(kind=kind, name=tenant, limit_nano=nano) for kind, nano in limits if nano is not None]  # type: ignore[arg-type]  # a literal of CapKind
-    return found
 
 
 def print_caps(found: "tuple[CapStatus, ...]") -> None:

@@ -9,7 +9,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from imagequeue.producer.door.books import book_routes
 from imagequeue.producer.door.bulk import bulk_routes
+from imagequeue.producer.door.deliveries import delivery_routes
 from imagequeue.producer.door.description import describe
 from imagequeue.producer.door.events import event_routes
 from imagequeue.producer.door.health import health_routes
@@ -21,9 +23,11 @@ from imagequeue.producer.door.mounts import HOME, Mounted
 from imagequeue.producer.door.openai_edits import edit_routes
 from imagequeue.producer.door.openai_images import openai_routes
 from imagequeue.producer.door.parts import Asked, Door
+from imagequeue.producer.door.planning import plan_routes
 from imagequeue.producer.door.reports import report_routes
 from imagequeue.producer.door.serving import on_http_exception, route
 from imagequeue.producer.door.switches import switch_routes
+from imagequeue.producer.door.thumbnails import thumbnail_routes
 from imagequeue.producer.door.uploads import upload_routes
 
 DESCRIPTION_PATH: Final = "/openapi.json"
@@ -50,7 +54,11 @@ def api_routes() -> list[Route]:
         *edit_routes(),
         *upload_routes(),
         *image_routes(),
+        *thumbnail_routes(),
         *report_routes(),
+        *book_routes(),
+        *delivery_routes(),
+        *plan_routes(),
         *switch_routes(),
         *metric_routes(),
         *health_routes(),

@@ -1,39 +1,23 @@
 """The description of the API in OpenAPI 3.1, built from the job itself and the shapes of the answers. Pure."""
 
 import functools
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 from imagequeue.config.job import Job
 from imagequeue.producer.door import schemas
+from imagequeue.producer.door.description_books import described_books
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
+from imagequeue.producer.door.operations import answer, body, form, header, in_path, in_query, operation
 from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
 from imagequeue.producer.door.prompts import MODES as CHECK_MODES
 from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
 from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
 from imagequeue.queue.listing import PAGE_MAX
 
-JSON: Final = "application/json"
-FORM: Final = "multipart/form-data"
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
 RETRY_EXAMPLE: Final = {"priority": "high"}
 KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
-WHAT_ERRORS_MEAN: Final[Mapping[int, str]] = {
-    400: "A field is wrong; `param` names it and the message says what is accepted.",
-    401: "A key is needed, or this one opens nothing.",
-    403: "It belongs to another tenant, or the key lacks the scope.",
-    404: "There is none.",
-    408: "The job's deadline passed before it was started.",
-    409: "The idempotency key came with another body, or the job is in no state for this.",
-    413: "The body is too large.",
-    429: "Too many requests, or no budget, or too long a line; `Retry-After` says when.",
-    500: "A fault, here or at the provider.",
-    503: "A part behind the door cannot be reached; nothing was lost. `Retry-After` says when.",
-    504: "The job still runs; ask for it by its id.",
-}
-PROTECTED: Final = (400, 401, 403, 429, 500, 503)
-"""What every operation that needs a key may answer."""
 
 
 @functools.cache
@@ -47,7 +31,7 @@ def describe() -> dict[str, Any]:
             "description": "A paced, metered queue in front of a paid image API.",
         },
         "security": [{"key": []}],
-        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **_switches(), **_health()},
+        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **described_books(), **_switches(), **_health()},
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "iq_..."}},
@@ -73,28 +57,28 @@ def _jobs() -> dict[str, Any]:
     created = {"anyOf": [ref("Created"), obj({"jobs": items(ref("Created"))})]}
     page = obj({"jobs": items(ref("JobView")), "next": maybe(schemas.TEXT)})
     lines = {"content": {"application/x-ndjson": {"schema": schemas.TEXT}}, "required": True}
-    key = _header("Idempotency-Key", "The same key and body again is the same job.", {"maxLength": 255})
+    key = header("Idempotency-Key", "The same key and body again is the same job.", {"maxLength": 255})
     return {
         "/v1/jobs": {
-            "post": _operation(
+            "post": operation(
                 "createJobs",
                 "Queue one job or a list of them",
                 202,
                 created,
-                body=_body({"anyOf": [ref("Job"), many]}, JOB_EXAMPLE),
-                parameters=[key, _header(CHECK_HEADER, "What to do about the prompt.", {"enum": list(CHECK_MODES)})],
+                body=body({"anyOf": [ref("Job"), many]}, JOB_EXAMPLE),
+                parameters=[key, header(CHECK_HEADER, "What to do about the prompt.", {"enum": list(CHECK_MODES)})],
                 errors=(409, 413),
             ),
-            "get": _operation("listJobs", "List jobs", 200, page, parameters=_filters()),
+            "get": operation("listJobs", "List jobs", 200, page, parameters=_filters()),
         },
         "/v1/jobs/bulk": {
-            "post": _operation(
+            "post": operation(
                 "createBulk",
                 "Queue any number of jobs, one JSON object a line",
                 202,
                 schemas.TALLY,
                 body=lines,
-                parameters=[_in_query("handles", {"enum": ["0", "1"]})],
+                parameters=[in_query("handles", {"enum": ["0", "1"]})],
                 errors=(409, 413),
             )
         },
@@ -102,129 +86,129 @@ def _jobs() -> dict[str, Any]:
 
 
 def _one_job() -> dict[str, Any]:
-    path, job = "/v1/jobs/{id}", _in_path("id", "^[A-Za-z0-9_-]{1,64}$")
-    wait = _in_query("wait", {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX})
+    path, job = "/v1/jobs/{id}", in_path("id", "^[A-Za-z0-9_-]{1,64}$")
+    wait = in_query("wait", {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX})
     shown = "Show a job, once it has ended or the wait is over"
-    show = _operation("showJob", shown, 200, ref("JobView"), parameters=[job, wait], errors=(404,))
+    show = operation("showJob", shown, 200, ref("JobView"), parameters=[job, wait], errors=(404,))
     followed = "Follow a job by server-sent events"
-    stream = _operation(
+    stream = operation(
         "jobEvents", followed, 200, schemas.TEXT, media="text/event-stream", parameters=[job], errors=(404,)
     )
     return {
         path: {"get": show},
         f"{path}/events": {"get": stream},
         f"{path}/cancel": {"post": _act("cancelJob", "Cancel a job unless its call was sent", job, None)},
-        f"{path}/retry": {"post": _act("retryJob", "Queue a job again", job, _body(schemas.RETRY, RETRY_EXAMPLE))},
+        f"{path}/retry": {"post": _act("retryJob", "Queue a job again", job, body(schemas.RETRY, RETRY_EXAMPLE))},
         f"{path}/priority": {
-            "post": _operation(
+            "post": operation(
                 "prioritizeJob",
                 "Change the priority of a job that has not started",
                 200,
                 ref("Acted"),
                 parameters=[job],
-                body=_body({**schemas.RETRY, "required": ["priority"]}, RETRY_EXAMPLE),
+                body=body({**schemas.RETRY, "required": ["priority"]}, RETRY_EXAMPLE),
                 errors=(404, 409, 413),
             )
         },
-        f"{path}/keep": {"post": _act("keepJob", "Note which images are used", job, _body(schemas.KEEP, KEEP_EXAMPLE))},
+        f"{path}/keep": {"post": _act("keepJob", "Note which images are used", job, body(schemas.KEEP, KEEP_EXAMPLE))},
     }
 
 
 def _act(name: str, summary: str, job: Schema, body: Schema | None) -> dict[str, Any]:
     optional = None if body is None else {**body, "required": False}
-    return _operation(name, summary, 200, ref("Acted"), parameters=[job], body=optional, errors=(404, 409, 413))
+    return operation(name, summary, 200, ref("Acted"), parameters=[job], body=optional, errors=(404, 409, 413))
 
 
 def _images() -> dict[str, Any]:
     asked = [
-        _header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
-        _header("X-ImageQueue-Tenant", "Whose job it is.", {}),
-        _header("X-ImageQueue-Cache", "Whether a stored result may answer.", {"enum": ["off", "use", "refresh"]}),
-        _header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
+        header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
+        header("X-ImageQueue-Tenant", "Whose job it is.", {}),
+        header("X-ImageQueue-Cache", "Whether a stored result may answer.", {"enum": ["off", "use", "refresh"]}),
+        header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
     ]
-    show = _operation(
+    show = operation(
         "showImage",
         "An image by the SHA-256 of its bytes",
         200,
         {"type": "string", "contentMediaType": "image/*"},
         media="image/*",
-        parameters=[_in_path("sha256", "^[0-9a-f]{64}$")],
+        parameters=[in_path("sha256", "^[0-9a-f]{64}$")],
         errors=(404,),
     )
     show["responses"]["304"] = {"description": "The client has it."}
     return {
         "/v1/images/generations": {
-            "post": _operation(
+            "post": operation(
                 "generate",
                 "The image API's own call: queued, waited for, answered",
                 200,
                 schemas.GENERATED,
-                body=_body(schemas.GENERATION, schemas.GENERATION["examples"][0]),
+                body=body(schemas.GENERATION, schemas.GENERATION["examples"][0]),
                 parameters=asked,
                 errors=(404, 408, 409, 413, 504),
             )
         },
         "/v1/images/edits": {
-            "post": _operation(
+            "post": operation(
                 "edit",
                 "The image API's own call with input images: by form, or by JSON that names them",
                 200,
                 schemas.GENERATED,
-                body=_form(schemas.EDIT_FORM, schemas.EDIT),
+                body=form(schemas.EDIT_FORM, schemas.EDIT),
                 parameters=asked,
                 errors=(404, 408, 409, 413, 504),
             )
         },
         "/v1/images/variations": {
-            "post": _operation(
+            "post": operation(
                 "vary",
                 "The image API's own call for a variation, where a server still has it",
                 200,
                 schemas.GENERATED,
-                body=_form(schemas.VARIATION_FORM),
+                body=form(schemas.VARIATION_FORM),
                 parameters=asked,
                 errors=(404, 408, 409, 413, 504),
             )
         },
         "/v1/images": {
-            "post": _operation(
+            "post": operation(
                 "uploadImages",
                 "Keep images, to be named by jobs that edit them",
                 201,
                 schemas.UPLOADED,
-                body=_form(schemas.UPLOAD_FORM),
-                parameters=[_in_query("tenant", {"type": "string", "minLength": 1, "maxLength": 64})],
+                body=form(schemas.UPLOAD_FORM),
+                parameters=[in_query("tenant", {"type": "string", "minLength": 1, "maxLength": 64})],
                 errors=(413,),
             )
         },
         "/v1/images/{sha256}": {"get": show},
-        "/v1/models": {"get": _operation("listModels", "Models that are served", 200, schemas.MODELS)},
+        "/v1/models": {"get": operation("listModels", "Models that are served", 200, schemas.MODELS)},
     }
 
 
 def _reports() -> dict[str, Any]:
     group = {"type": "string", "pattern": r"^((model|org|tenant|priority|day|intent|tag:\w+)(,|$))*$"}
-    spans = [_in_query(name, {"type": "string", "format": "date"}) for name in ("since", "until")]
-    summary = _operation(
+    spans = [in_query(name, {"type": "string", "format": "date"}) for name in ("since", "until")]
+    summary = operation(
         "ledgerSummary",
         "What was spent, held and saved",
         200,
         schemas.FIGURES,
-        parameters=[_in_query("group_by", group), *spans],
+        parameters=[in_query("group_by", group), *spans],
     )
     return {
-        "/v1/status": {"get": _operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
+        "/v1/status": {"get": operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
         "/v1/ledger/summary": {"get": summary},
-        "/metrics": {"get": _operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},
+        "/metrics": {"get": operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},
     }
 
 
 def _switches() -> dict[str, Any]:
-    pool = [_in_path(name, "^[^/]{1,64}$") for name in ("org", "group")]
-    suspend = _body(schemas.SUSPEND, {"reason": "weekend", "minutes": 120})
+    pool = [in_path(name, "^[^/]{1,64}$") for name in ("org", "group")]
+    suspend = body(schemas.SUSPEND, {"reason": "weekend", "minutes": 120})
     return {
         "/v1/pools/{org}/{group}/suspend": {
-            "post": _operation(
+            "post": operation(
                 "suspendPool",
                 "Start no more calls of an organization's limit group",
                 200,
@@ -235,7 +219,7 @@ def _switches() -> dict[str, Any]:
             )
         },
         "/v1/pools/{org}/{group}/resume": {
-            "post": _operation(
+            "post": operation(
                 "resumePool",
                 "End a pool's suspension, pause and lowered pace",
                 200,
@@ -248,10 +232,10 @@ def _switches() -> dict[str, Any]:
 
 
 def _health() -> dict[str, Any]:
-    alive = {"200": _answer("It lives.", schemas.HEALTH)}
-    ready = {"200": _answer("All parts can be reached.", schemas.HEALTH)}
-    ready["503"] = _answer("Some cannot.", schemas.HEALTH)
-    own = {"200": _answer("This description.", {"type": "object"})}
+    alive = {"200": answer("It lives.", schemas.HEALTH)}
+    ready = {"200": answer("All parts can be reached.", schemas.HEALTH)}
+    ready["503"] = answer("Some cannot.", schemas.HEALTH)
+    own = {"200": answer("This description.", {"type": "object"})}
     named = {"/healthz": ("alive", alive), "/readyz": ("ready", ready), "/openapi.json": ("describe", own)}
     return {
         path: {"get": {"operationId": name, "security": [], "responses": responses}}
@@ -263,59 +247,11 @@ def _filters() -> list[Schema]:
     many = {"type": "array", "maxItems": 7, "items": schemas.STATUS}
     tags = {"type": "array", "maxItems": 8, "items": {"type": "string", "pattern": "^[^=]+=[^=]*$"}}
     return [
-        _in_query("status", many),
-        _in_query("tag", tags),
-        _in_query("priority", {"type": "string", "enum": ["high", "default", "low"]}),
-        *(_in_query(name, {"type": "string", "minLength": 1, "maxLength": 64}) for name in ("model", "tenant")),
-        _in_query("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_MAX}),
-        _in_query("after", {"type": "string", "description": "`next` of the page before."}),
+        in_query("status", many),
+        in_query("tag", tags),
+        in_query("priority", {"type": "string", "enum": ["high", "default", "low"]}),
+        *(in_query(name, {"type": "string", "minLength": 1, "maxLength": 64}) for name in ("model", "tenant", "error")),
+        in_query("q", {"type": "string", "minLength": 1, "maxLength": 200, "description": "Words of the prompt."}),
+        in_query("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_MAX}),
+        in_query("after", {"type": "string", "description": "`next` of the page before."}),
     ]
-
-
-def _operation(
-    name: str,
-    summary: str,
-    status: int,
-    schema: Schema,
-    *,
-    media: str = JSON,
-    body: Schema | None = None,
-    parameters: list[Schema] | None = None,
-    errors: tuple[int, ...] = (),
-) -> dict[str, Any]:
-    operation: dict[str, Any] = {"operationId": name, "summary": summary, "parameters": parameters or []}
-    if body is not None:
-        operation["requestBody"] = body
-    operation["responses"] = {str(status): _answer(summary, schema, media), **_errors((*PROTECTED, *errors))}
-    return operation
-
-
-def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:
-    return {str(status): _answer(WHAT_ERRORS_MEAN[status], ref("Error")) for status in sorted(statuses)}
-
-
-def _answer(description: str, schema: Schema, media: str = JSON) -> Schema:
-    return {"description": description, "content": {media: {"schema": schema}}}
-
-
-def _body(schema: Schema, example: object) -> Schema:
-    return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
-
-
-def _form(schema: Schema, as_json: Schema | None = None) -> Schema:
-    content: Schema = {FORM: {"schema": schema}}
-    if as_json is not None:
-        content[JSON] = {"schema": as_json, "example": as_json["examples"][0]}
-    return {"required": True, "content": content}
-
-
-def _in_path(name: str, pattern: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
-
-
-def _in_query(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", "schema": schema}
-
-
-def _header(name: str, description: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}

@@ -34,33 +34,46 @@ async def show_image(asked: Asked) -> Response:
     """
     sha256 = str(asked.request.path_params["sha256"])
     check_known(asked.request.query_params, ("expires", "signature", "download"))
-    by_signature = "signature" in asked.request.query_params and "authorization" not in asked.request.headers
-    caller = None if by_signature else let_in(asked.request, asked.door.access, "read")
+    caller = asker(asked)
     data = await _data(asked, sha256)
-    if caller is None:
-        _check_signature(asked, sha256)
-    elif data is not None and caller.tenant is not None:
-        await _check_owner(asked.door, caller.tenant, sha256)
+    await check_may_see(asked, caller, sha256, exists=data is not None)
     if data is None:
         raise NotFound(f"image {sha256[:64]}: there is none of this digest")
-    return _answer(asked.request, sha256, data, _cache_control(asked, caller))
+    return _answer(asked.request, sha256, data, cache_control(asked, caller))
+
+
+def asker(asked: Asked) -> Caller | None:
+    """Return who asks for an image; None for whoever comes with a signed link instead of a key."""
+    if "signature" in asked.request.query_params and "authorization" not in asked.request.headers:
+        return None
+    return let_in(asked.request, asked.door.access, "read")
+
+
+async def check_may_see(asked: Asked, caller: Caller | None, sha256: str, *, exists: bool) -> None:
+    """Problem 403 unless the signature is good, or the image (if it `exists`) is one of the key's tenant."""
+    if caller is None:
+        _check_signature(asked, sha256)
+    elif exists and caller.tenant is not None:
+        await _check_owner(asked.door, caller.tenant, sha256)
 
 
 async def _data(asked: Asked, sha256: str) -> bytes | None:
     """The image's bytes, empty when the client has them already; None when there is none of this digest."""
     if not SHA256.fullmatch(sha256):
         return None
-    if _has_it(asked.request, sha256):
+    if is_known_to_client(asked.request, sha256):
         return b"" if await asked.door.store.exists(sha256) else None
     return await asked.door.store.get(sha256)
 
 
-def _has_it(request: Request, sha256: str) -> bool:
+def is_known_to_client(request: Request, tag: str) -> bool:
+    """Return whether the client says that it has what this entity tag names."""
     given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return "*" in given or f'"{sha256}"' in given
+    return "*" in given or f'"{tag}"' in given
 
 
-def _cache_control(asked: Asked, caller: Caller | None) -> str:
+def cache_control(asked: Asked, caller: Caller | None) -> str:
+    """Return how long and for whom the answer may be kept."""
     seconds, whose = CACHE_SECONDS, "public"
     if caller is None:
         seconds = max(int(asked.request.query_params["expires"]) - int(asked.door.clock.now().timestamp()), 0)
@@ -84,7 +97,7 @@ def _check_signature(asked: Asked, sha256: str) -> None:
 def _answer(request: Request, sha256: str, data: bytes, cache_control: str) -> Response:
     headers = {"ETag": f'"{sha256}"', "Cache-Control": cache_control, "Content-Security-Policy": CONTENT_POLICY}
     headers["Vary"] = "Authorization"
-    if _has_it(request, sha256):
+    if is_known_to_client(request, sha256):
         return Response(status_code=304, headers=headers)
     try:
         image_format = inspect(data).format

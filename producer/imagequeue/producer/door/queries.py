@@ -19,13 +19,15 @@ TEXT_CHARACTERS_MAX: Final = 256
 
 def job_query(query: QueryParams, tenant: str | None) -> JobQuery:
     """Return which jobs are asked for; JobRefused names the parameter that is wrong."""
-    check_known(query, ("status", "model", "priority", "tenant", "tag", "limit", "after"))
+    check_known(query, ("status", "model", "priority", "tenant", "tag", "error", "q", "limit", "after"))
     return JobQuery(
         statuses=tuple(_status(word) for word in _many(query, "status")),
         model=_text(query, "model"),
         priority=_priority(_text(query, "priority")),
         tenant=tenant,
         tags=dict(_tag(pair) for pair in _many(query, "tag")),
+        error=_text(query, "error"),
+        words=_text(query, "q"),
         limit=whole(query, "limit", PAGE_DEFAULT),
         after=query.get("after"),
     )
