@@ -149,8 +149,6 @@ class Engine:
             return False
         try:
             return await self._pull(min(room, CLAIM_BATCH_MAX))
-        except WorkerGone:  # twice in a row: this process stood still for a lease between its new name and its first claim
-            self._unsure = True
         except WorkerGone:  # twice in a row: the process stood still for a lease before its new name claimed
             self._unsure = True
         except QueueUnavailable as error:
