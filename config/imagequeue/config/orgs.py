@@ -28,6 +28,7 @@ from imagequeue.config.nearest import did_you_mean
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
 KEY_BYTES_MAX: Final = 8192
 ORGS_MAX: Final = 1000
+CREDITS_PER_CALL_MAX: Final = 1000
 KEY_PATTERN: Final = re.compile(r"[\x21-\x7e]+")
 SECRET_FIELDS: Final = ("api_key", "admin_key")
 
@@ -67,6 +68,7 @@ class Org(BaseModel):
 
     An empty `api_key` means that none is sent; only a compatible server or one on this machine may go without.
     `limits` goes by model or by limit group. `weight` shares jobs out among organizations that serve a model.
+    `credits_per_call` is what a call takes from the organization's wallet, whatever it returns; 0: dollars pay.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -77,6 +79,7 @@ class Org(BaseModel):
     tier: Annotated[str, BeforeValidator(lambda tier: str(tier) if type(tier) is int else tier)] = "1"
     weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
     monthly_cap_usd: Dollars | None = None
+    credits_per_call: Annotated[int, Field(ge=0, le=CREDITS_PER_CALL_MAX, strict=True)] = 0
     limits: Mapping[str, OrgLimits] = {}
     admin_key: SecretStr | None = None
     project: str | None = None

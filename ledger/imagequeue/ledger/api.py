@@ -205,13 +205,15 @@ class Outcome:
 class Held:
     """The hold is committed: call now, or with `delivery` "batch" leave it to the batch that it waits for or is in.
 
-    `doubted` are attempts of workers that died in the middle of this job.
+    `doubted` are attempts of workers that died in the middle of this job. `paid_nano` is what the credits cost that it
+    draws, and so the call; None when it is paid in dollars.
     """
 
     attempt_id: int
     n: int
     doubted: tuple[int, ...] = ()
     delivery: str = "now"
+    paid_nano: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -112,6 +112,7 @@ def _hold(
     if draws:
         use(unit, request.org, held.attempt_id, draws)
         grants[request.org] = without(grants[request.org], draws)
+        return replace(held, paid_nano=request.upper_bound_nano)
     return held
 
 

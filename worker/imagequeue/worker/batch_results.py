@@ -106,7 +106,7 @@ class Results:
             status_code=said.status,
             request_id=line.answer.request_id,
             client_request_id=str(line.item.attempt_id),
-            savings=(Saving(kind="batch", usd_nano=now_nano - batch_nano),),
+            savings=() if line.org.credits_per_call else (Saving(kind="batch", usd_nano=now_nano - batch_nano),),
         )
 
     def _price(self, line: Line, images: Images, made: int, delivery: str, said: Answer) -> int:

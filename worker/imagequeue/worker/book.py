@@ -50,6 +50,7 @@ def hold_request(
         quality=model.api_quality(job.quality),
         first_delivery=first_call,
         caps=caps(job, org, tenant_caps),
+        credits=org.credits_per_call,
     )
 
 

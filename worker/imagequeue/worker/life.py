@@ -353,9 +353,11 @@ class JobLife:
         with parts.watch.step("store"):
             stored = tuple([await self._keep(picture) for picture in pictures])
         crashpoint("store.after")
-        cost_nano = held.paid_nano
-        if cost_nano is None:
-            cost_nano = book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
+        cost_nano = (
+            book.cost(work.job, work.model, images, len(pictures), answer.ended_at.date())
+            if held.paid_nano is None
+            else NanoUsd(held.paid_nano)
+        )
         entry = book.settlement(
             answer, images, stored, cost_nano, client_request_id=_request_name(work, held),
             first_choice_nano=_first_choice_nano(work, len(pictures), answer.ended_at.date()),

@@ -20,6 +20,7 @@ from imagequeue.queue.flights import flight_of
 from imagequeue.queue.reported import report_gone
 from imagequeue.queue.scripts import Argument, Scripts
 from imagequeue.worker import book
+from imagequeue.worker.capping import cap_detail
 from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import BackInLine, GiveUp
 from imagequeue.worker.health import Health
@@ -215,7 +216,7 @@ class Returns:
 
     async def capped(self, claims: Claims, claim: Claim, job: Job, pool: Pool, cap: CapReached) -> None:
         """The cost does not fit under a cap: the job waits, with all that share the cap, or fails if it is its own."""
-        detail = f"{cap.scope}: {format_usd(cap.used_nano)} of {format_usd(cap.limit_nano)} dollars are used or held"
+        detail = cap_detail(cap, pool.org)
         if cap.kind == "job":
             await self._end_uncalled(claims, claim, job, "max_cost_exceeded", detail)
             return
