@@ -76,10 +76,12 @@ def audit(
     as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
     """Prove that the books are right, or name the first breach and exit 1."""
+    from imagequeue.producer.commands.ledger_options import tell_audit
     from imagequeue.producer.commands.ledger_view import print_audit
     from imagequeue.producer.commands.output import print_json
 
     report = run(lambda ledger: ledger.audit())
+    tell_audit(breach=report.breach is not None)
     if as_json:
         print_json(report.as_json())
     else:

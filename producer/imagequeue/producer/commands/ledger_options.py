@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+TELL_SECONDS_MAX = 2.0
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[str | None, typer.Option(help="From this day or moment on (UTC), e.g. 2026-11-22.")]
 Until = Annotated[str | None, typer.Option(help="Before this day or moment (UTC).")]
@@ -35,6 +37,32 @@ async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
         return await work(ledger)
     finally:
         await ledger.aclose()
+
+
+def tell_audit(*, breach: bool) -> None:
+    """Tell `/metrics` what an audit found, where a Redis server is configured; the audit does not depend on it."""
+    asyncio.run(_tell_audit(breach=breach))
+
+
+async def _tell_audit(*, breach: bool) -> None:
+    from redis.exceptions import RedisError
+
+    from imagequeue.config.clock import SystemClock
+    from imagequeue.config.settings import load_settings
+    from imagequeue.queue.audited import Audited, note_audit
+    from imagequeue.queue.connection import connect
+    from imagequeue.queue.scripts import Scripts
+
+    settings = load_settings()
+    if settings.redis_url is None:  # the embedded server is not started for this
+        return
+    redis = connect(settings.redis_url.get_secret_value(), answer_seconds=TELL_SECONDS_MAX, connections=1)
+    try:
+        await note_audit(Scripts(redis, settings.keys), Audited(at=SystemClock().now(), breach=breach))
+    except (RedisError, OSError) as error:
+        typer.echo(f"imagequeue: the audit's result is not told to /metrics: {error}", err=True)
+    finally:
+        await redis.aclose()
 
 
 def moment_option(field: str, value: str | None) -> datetime | None:

@@ -1,32 +1,37 @@
-"""Figures for Prometheus, read when it asks: queues, pools, money. No prompts; tenants only for an admin who asks.
+"""Figures for Prometheus, read when it asks: queues, pools, workers, money. No prompts; tenants only for an admin.
 
-Labels come from the catalog, the configuration and priorities, so their number is bounded; queues that were made by
-others are counted together beyond QUEUES_MAX.
+Labels come from the catalog, the configuration and fixed words, so their number is bounded; queues that were made by
+others are left out beyond QUEUES_MAX. docs/metrics.md lists every figure.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+import asyncio
+from datetime import UTC, date, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from redis.exceptions import RedisError
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imagequeue.config.money import NANO_PER_USD
-from imagequeue.ledger.summary import Summary
-from imagequeue.producer.door.parts import Asked
+from imagequeue.config.catalog import lifecycle
+from imagequeue.config.errors import QueueUnavailable
+from imagequeue.ledger.provider_state import provider_state
+from imagequeue.producer.caps import configured_caps
+from imagequeue.producer.door.metric_money import LedgerFigures
+from imagequeue.producer.door.metric_queue import QueueFigures, ages
+from imagequeue.producer.door.parts import Asked, Door
 from imagequeue.producer.door.problems import forbidden
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.webhook_metrics import WebhookFigures
-from imagequeue.queue.status import CacheStatus, PoolStatus, QueueStatus, Status
+from imagequeue.queue import pools
+from imagequeue.queue.audited import last_audit
+from imagequeue.queue.measured import read_measured, read_vitals
+from imagequeue.queue.record import parse_moment
+from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.status import Status
+from imagequeue.queue.text import text
 from imagequeue.queue.webhook_health import read_webhook_health
-
-QUEUES_MAX: Final = 500
-TENANTS_MAX: Final = 1_000
-STATES: Final = ("queued", "running", "waiting", "parked", "joined", "failed")
 
 
 def metric_routes() -> list[Route]:
@@ -40,116 +45,65 @@ async def show_metrics(asked: Asked) -> Response:
     by_tenant = asked.request.query_params.get("tenants") == "1"
     if asked.caller.tenant is not None or (by_tenant and not asked.caller.may("admin")):
         raise forbidden("these figures are of all tenants; a key without a tenant is needed, for `tenants` an admin's")
-    status = await asked.door.status.read()
-    names = ("model", "org", "priority")
-    summary = await asked.door.ledger.summary(names)
-    tenants = await asked.door.ledger.summary(("tenant",)) if by_tenant else None
-    registry = CollectorRegistry()
-    registry.register(_Figures(status=status, summary=summary, tenants=tenants))
-    configured = asked.door.settings.webhooks
-    if configured:
-        registry.register(WebhookFigures(await read_webhook_health(asked.door.scripts, asked.door.ledger, configured)))
+    registry = await figures(asked.door, by_tenant=by_tenant)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Figures:
-    """One reading, in the form that the Prometheus library collects."""
-
-    status: Status
-    summary: Summary
-    tenants: Summary | None
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
-        yield from _queues(self.status.queues[:QUEUES_MAX])
-        yield from _pools(self.status.pools)
-        yield _gauge("imagequeue_workers", "Worker processes that are alive.", [((), len(self.status.workers))])
-        in_flight = sum(worker.in_flight for worker in self.status.workers)
-        yield _gauge("imagequeue_in_flight", "Jobs that workers hold now.", [((), in_flight)])
-        yield _gauge("imagequeue_suspended", "1 while all queues are suspended.", [((), int(self.status.suspended))])
-        yield _gauge("imagequeue_held_tenants", "Tenants held back.", [((), len(self.status.held_tenants))])
-        yield from _cache(self.status.cache)
-        yield from _money(self.summary)
-        if self.tenants is not None:
-            yield _tenants(self.tenants)
+async def figures(door: Door, *, by_tenant: bool) -> CollectorRegistry:
+    """Return one reading of everything."""
+    registry = CollectorRegistry()
+    status = await door.status.read()
+    try:
+        of_queue, of_ledger = await asyncio.gather(
+            _of_queue(door, status), _of_ledger(door, status, by_tenant=by_tenant)
+        )
+    except RedisError as error:
+        raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+    if door.settings.webhooks:
+        health = await read_webhook_health(door.scripts, door.ledger, door.settings.webhooks)
+        registry.register(WebhookFigures(health))
+    return registry
 
 
-Row = tuple[tuple[str, ...], float]
+async def _of_queue(door: Door, status: Status) -> QueueFigures:
+    names = [worker.name for worker in status.workers]
+    return QueueFigures(
+        status=status,
+        pools=await pools.states(door.scripts),
+        measured=await read_measured(door.scripts),
+        vitals=await read_vitals(door.scripts, names),
+        lease_ages=await _lease_ages(door.scripts, names),
+    )
 
 
-def _gauge(name: str, help_text: str, rows: Iterable[Row], labels: Sequence[str] = ()) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=labels)
-    for values, figure in rows:
-        family.add_metric(values, figure)
-    return family
+async def _of_ledger(door: Door, status: Status, *, by_tenant: bool) -> LedgerFigures:
+    now = door.clock.now()
+    keyed = [org.name for org in door.settings.orgs if org.admin_key is not None]
+    return LedgerFigures(
+        summary=await door.ledger.summary(("model", "org", "priority")),
+        tenants=await door.ledger.summary(("tenant",)) if by_tenant else None,
+        caps=await door.ledger.caps(configured_caps(door.settings)),
+        provider=await door.ledger.read(lambda connection: provider_state(connection, keyed, now)),
+        audited=await last_audit(door.scripts),
+        ends=_ends(door, status),
+        now=now,
+    )
 
 
-def _counter(name: str, help_text: str, rows: Iterable[Row], labels: Sequence[str]) -> Metric:
-    family = CounterMetricFamily(name, help_text, labels=labels)
-    for values, figure in rows:
-        family.add_metric(values, figure)
-    return family
+def _ends(door: Door, status: Status) -> dict[str, date]:
+    """When those models end that jobs wait for or that are preferred."""
+    used = {queue.model for queue in status.queues} | set(door.settings.models)
+    models = [door.catalog.models[name] for name in sorted(used) if name in door.catalog.models]
+    today = door.clock.now().date()
+    states = {model.name: lifecycle(model, today) for model in models}
+    return {name: state.ends for name, state in states.items() if state.ends is not None}
 
 
-def _queues(queues: Sequence[QueueStatus]) -> Iterator[Metric]:
-    rows = [
-        ((queue.model, queue.priority, state), float(getattr(queue, state))) for queue in queues for state in STATES
-    ]
-    yield _gauge("imagequeue_jobs", "Jobs by queue and state.", rows, ("model", "priority", "state"))
-    ages = [((queue.model, queue.priority), queue.oldest_s or 0.0) for queue in queues]
-    yield _gauge("imagequeue_oldest_seconds", "Age of the oldest queued job.", ages, ("model", "priority"))
-
-
-def _pools(pools: Sequence[PoolStatus]) -> Iterator[Metric]:
-    def rows(field: str) -> list[Row]:
-        figures = [(pool.name, getattr(pool, field)) for pool in pools]
-        return [((name,), float(figure)) for name, figure in figures if figure is not None]
-
-    label = ("pool",)
-    ceiling, pace = "imagequeue_pool_ceiling_images_per_minute", "imagequeue_pool_pace_images_per_minute"
-    yield _gauge(ceiling, "Most images a minute.", rows("images_per_minute"), label)
-    tokens = "imagequeue_pool_ceiling_tokens_per_minute"
-    yield _gauge(tokens, "Most tokens a minute.", rows("tokens_per_minute"), label)
-    yield _gauge(pace, "Images a minute that are let through now.", rows("pace_images_per_minute"), label)
-    yield _gauge("imagequeue_pool_factor", "Learned share of the pace, 1 unless refused.", rows("factor"), label)
-    yield _gauge("imagequeue_pool_used_share", "Share of the ceiling used lately.", rows("used_share"), label)
-    effective = "imagequeue_pool_effective_images_per_minute"
-    yield _gauge(effective, "The ceiling, with what the cache answers.", rows("effective_images_per_minute"), label)
-    paused = [((pool.name,), float(pool.paused_until is not None)) for pool in pools]
-    yield _gauge("imagequeue_pool_paused", "1 while the provider asked to wait.", paused, label)
-    suspended = [((pool.name,), float(bool(pool.suspended))) for pool in pools]
-    yield _gauge("imagequeue_pool_suspended", "1 while the pool is suspended.", suspended, label)
-    yield _counter("imagequeue_pool_images_started", "Images asked for.", rows("images_started"), label)
-    yield _counter("imagequeue_pool_calls_refused", "Calls refused for their rate.", rows("calls_refused"), label)
-
-
-def _cache(cache: CacheStatus) -> Iterator[Metric]:
-    sources: list[Row] = [((name,), float(getattr(cache, name))) for name in ("made", "stored", "joined")]
-    yield _gauge("imagequeue_cache_images", "Images of the last day by where they came from.", sources, ("source",))
-    rate: list[Row] = [] if cache.hit_rate is None else [((), cache.hit_rate)]
-    yield _gauge("imagequeue_cache_hit_ratio", "Share of the last day's images that needed no call.", rate)
-
-
-def _money(summary: Summary) -> Iterator[Metric]:
-    """Gauges where an amount may fall: held, in doubt, and settled by a correction."""
-    labels = ("model", "org", "priority")
-
-    def rows(field: str, unit: float) -> list[Row]:
-        return [
-            (tuple(group.key[name] or "" for name in labels), getattr(group.figures, field) / unit)
-            for group in summary.groups
-        ]
-
-    for state in ("settled", "held", "in_doubt", "voided"):
-        amount = rows(f"{state}_nano", NANO_PER_USD)
-        yield _gauge(f"imagequeue_ledger_{state}_usd", f"Dollars {state.replace('_', ' ')}.", amount, labels)
-        yield _gauge(f"imagequeue_ledger_{state}_attempts", f"Attempts {state}.", rows(state, 1), labels)
-    yield _counter("imagequeue_ledger_images", "Images paid for.", rows("images", 1), labels)
-    yield _gauge("imagequeue_ledger_saved_usd", "Dollars not spent.", rows("saved_nano", NANO_PER_USD), labels)
-
-
-def _tenants(summary: Summary) -> Metric:
-    dearest = sorted(summary.groups, key=lambda group: -group.figures.settled_nano)[:TENANTS_MAX]
-    rows = [((group.key["tenant"] or "",), group.figures.settled_nano / NANO_PER_USD) for group in dearest]
-    return _gauge("imagequeue_tenant_settled_usd", "Dollars settled by tenant.", rows, ("tenant",))
+async def _lease_ages(scripts: Scripts, workers: list[str]) -> tuple[float, ...]:
+    pipe = scripts.redis.pipeline(transaction=False)
+    pipe.time()
+    for name in workers:
+        pipe.hget(scripts.keys.worker(name), "last_heartbeat")
+    (seconds, _), *beats = await pipe.execute()
+    now = datetime.fromtimestamp(int(seconds), UTC)
+    return ages([parse_moment(text(beat)) if beat else None for beat in beats], now)
