@@ -28,10 +28,9 @@ end
 local SUSPECT_CRASHES, DOUBLINGS_MAX, APART_US_MIN = 3, 5, 5000000
 local function apart_us(id, crashes)
   if crashes < SUSPECT_CRASHES then return nil end
-  local hash = crashes
-  for index = 1, #id do hash = (hash * 31 + string.byte(id, index)) % 65521 end
+  local chance = tonumber(string.sub(redis.sha1hex(id .. crashes), 1, 8), 16) / 4294967296
   local unit_us = math.max(tonumber(redis.call('HGET', HEARD, 'lease') or '0'), APART_US_MIN)
-  return math.floor(unit_us * 2 ^ math.min(crashes - SUSPECT_CRASHES + 1, DOUBLINGS_MAX) * hash / 65521)
+  return math.floor(unit_us * 2 ^ math.min(crashes - SUSPECT_CRASHES + 1, DOUBLINGS_MAX) * chance)
 end
 
 -- Gives up to `most` (nil: all) claims of `worker` back to their lines; `counter` is a field to count it in. Returns how many.
