@@ -206,7 +206,8 @@ class Held:
     """The hold is committed: call now, or with `delivery` "batch" leave it to the batch that it waits for or is in.
 
     `doubted` are attempts of workers that died in the middle of this job. `paid_nano` is what the credits cost that it
-    draws, and so the call; None when it is paid in dollars.
+    draws, and so the call; None when it is paid in dollars. `unanswered` is the latest delivery of the job that has an
+    attempt in doubt, with or without those of `doubted`; 0 for none.
     """
 
     attempt_id: int
@@ -214,6 +215,7 @@ class Held:
     doubted: tuple[int, ...] = ()
     delivery: str = "now"
     paid_nano: int | None = None
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

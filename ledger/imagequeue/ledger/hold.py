@@ -42,6 +42,12 @@ class History:
         return next((row for row in self.attempts if row["state"] == "held" and row["delivery"] == "batch"), None)
 
     @property
+    def unanswered(self) -> int:
+        """The latest delivery whose attempt is in doubt, or will be by the next hold; 0 for none."""
+        open_rows = [row for row in self.attempts if row["state"] in ("held", "in_doubt")]
+        return max((max(delivery_of(row["lease_token"]), 1) for row in open_rows), default=0)
+
+    @property
     def delivery(self) -> int:
         """The latest delivery that made an attempt."""
         return max((delivery_of(row["lease_token"]) for row in self.attempts), default=0)
@@ -108,7 +114,7 @@ def _hold(
         request = replace(request, upper_bound_nano=sum(one.paid_nano for one in draws))
     if reached := _reached(request, history, used_nano, unit.day):
         return reached
-    held = _admit(unit, request, history.next_n, doubted, used_nano)
+    held = replace(_admit(unit, request, history.next_n, doubted, used_nano), unanswered=history.unanswered)
     if draws:
         use(unit, request.org, held.attempt_id, draws)
         grants[request.org] = without(grants[request.org], draws)

@@ -26,6 +26,8 @@ STATUS_AFTER_CANCEL: Final[Mapping[str, Status]] = {
 RETRIED: Final = frozenset({"failed", "canceled", "stopped", "scheduled", "deferred"})
 MOVED: Final = frozenset({"queued", "scheduled", "deferred"})
 ENDED_BADLY: Final = frozenset({"failed", "canceled", "stopped"})
+DECIDED: Final = 1
+"""A person or an app asked for it: it goes on whatever its calls left in doubt."""
 
 
 class NotPossible(ImageQueueError):
@@ -79,7 +81,7 @@ class Acts:
         record = await self._record(job_id)
         if record.status in ENDED_BADLY:
             await self._ledger.reopen(job_id)  # before it is queued: a worker that finds an end makes no call
-        before = (await self._scripts.run("revive", [job_id, priority or ""])).decode()
+        before = (await self._scripts.run("revive", [job_id, priority or "", DECIDED])).decode()
         if before in RETRIED:
             return Acted(id=job_id, status="queued", changed=True, note="queued again")
         if before == "joined":

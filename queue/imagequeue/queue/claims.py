@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from redis.exceptions import ResponseError
 
-from imagequeue.config.errors import ImageQueueError
-from imagequeue.queue.scripts import Argument, Scripts
+from imagequeue.config.errors import ImageQueueError, QueueUnavailable
+from imagequeue.queue.scripts import TROUBLE, Argument, Scripts
 from imagequeue.queue.together import Together
 
 Kind = Literal["run", "cached", "expired", "cancelled", "unserved", "malformed", "poison"]
@@ -170,6 +170,14 @@ class Claims:
         jobs: list[Argument] = [part for claim, images in wanted for part in (claim.id, claim.delivery, images)]
         wait_us, answers = await self._scripts.run("permit", [self.worker, pool, image_us, burst_us, *jobs])
         return int(wait_us), tuple(PERMIT_ANSWERS[answer] for answer in answers)
+
+    async def cleared(self, claim: Claim) -> int:
+        """Return the latest delivery of a claimed job of which a person said that its doubts hold it back no more."""
+        try:
+            value = await self._scripts.redis.hget(self._scripts.keys.job(claim.id), "iq_cleared")
+        except TROUBLE as error:
+            raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+        return int(value) if value is not None and value.isdigit() else 0
 
     async def held(self, known: Iterable[str]) -> tuple[Claim, ...]:
         """Return the claims the server has for this worker beyond the known ones: those of a lost reply."""

@@ -274,7 +274,11 @@ class JobLife:
         await self._parts.returns.ended_before(work.claims, work.claim, outcome)
 
     async def _held(self, work: Work, held: Held) -> None:
-        unanswered = held.doubted and work.job.on_doubt == "hold"
+        try:
+            unanswered = await self._is_unanswered(work, held)
+        except asyncio.CancelledError:
+            await self._unsent(work, held, "the worker stopped")
+            raise
         if held.delivery == "batch" and not unanswered:
             crashpoint("batch.parked.before")
             await self._parts.returns.to_batch(work.claims, work.claim)
@@ -297,6 +301,13 @@ class JobLife:
             await self._call(work, held)
         else:
             await self._unsent(work, held, "it must not be sent any more")
+
+    async def _is_unanswered(self, work: Work, held: Held) -> bool:
+        """Whether an unanswered call holds the job back, since nobody has said yet that it may go again."""
+        if not held.unanswered or work.job.on_doubt != "hold":
+            return False
+        cleared = await until_done(self._parts.health, "queue", lambda: work.claims.cleared(work.claim))
+        return held.unanswered > cleared
 
     async def _call(self, work: Work, held: Held) -> None:
         name = _request_name(work, held)

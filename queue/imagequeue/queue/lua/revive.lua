@@ -1,6 +1,8 @@
 -- include: flight.lua
 -- revive: a failed, cancelled or waiting job is queued again, with all its attempts before it.
 --   ARGV[3] = id   ARGV[4] = priority to queue it at ('' = as before)
+--   ARGV[5] = 1 when a person decided it: what its deliveries until now left in doubt is no reason any more to hold it back
+--     (iq_cleared, the latest of them)
 -- Also changes the priority of a queued job.
 -- Returns 'joined' when a call under way or a stored result will answer it, else the status it had; it is queued now if that
 -- was failed, canceled, stopped, scheduled or deferred, or if it was queued and a priority was given; '' = there is no such job.
@@ -17,6 +19,7 @@ if status == 'queued' then
 elseif status == 'failed' or status == 'canceled' or status == 'stopped' or status == 'scheduled' or status == 'deferred' then
   local registry = status == 'stopped' and 'failed' or status
   redis.call('ZREM', registry_key(registry, q), id)
+  if ARGV[5] == '1' then redis.call('HSET', key, 'iq_cleared', whole(counted(key, 'iq_deliveries') or 0)) end
   redis.call('HDEL', key, 'iq_error', 'iq_cancel', 'iq_tries', 'iq_crashes', 'iq_deadline', 'ended_at')
   redis.call('PERSIST', key)
   local form = hget(key, 'iq_form')
