@@ -8,7 +8,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import redis
 from door_stack import Stack, ended, eventually, submit
+
+from imagequeue.config.embedded import ensure_server
 
 pytestmark = pytest.mark.xdist_group("door")
 
@@ -57,6 +60,26 @@ def test_the_same_idempotency_key_is_the_same_job_and_another_body_is_a_conflict
     assert (other.status_code, other.json()["error"]["param"]) == (409, "idempotency_key")
     differs = client.post("/v1/jobs", json=body | {"idempotency_key": "x"}, headers=headers)
     assert differs.status_code == 400
+
+
+def test_a_key_whose_request_is_no_longer_kept_is_refused_and_its_result_still_shown(
+    client: httpx.Client, stack: Stack
+) -> None:
+    """The ledger knows the job for ever; nobody can tell any more what was asked for."""
+    key, tenant = uuid4().hex, f"t{uuid4().hex}"
+    body = {"prompt": "a cat", "model": "dall-e-3", "tenant": tenant, "idempotency_key": key}
+    first = ended(client, client.post("/v1/jobs", json=body).json()["id"])
+    with redis.Redis.from_url(ensure_server(stack.data_dir)) as server:
+        assert server.delete(f"rq:job:{first['id']}") == 1
+    billed = len(stack.simulator.control.bill())
+    for prompt in ("a cat", "a dog"):
+        late = client.post("/v1/jobs", json=body | {"prompt": prompt})
+        assert (late.status_code, late.json()["error"]["code"]) == (409, "idempotency_conflict")
+        assert f"/v1/jobs/{first['id']}" in late.json()["error"]["message"]
+    in_bulk = client.post("/v1/jobs/bulk", content=json.dumps(body))
+    assert (in_bulk.status_code, in_bulk.json()["error"]["jobs"]) == (409, 0)
+    assert client.get(f"/v1/jobs/{first['id']}").json()["images"] == first["images"]
+    assert len(stack.simulator.control.bill()) == billed
 
 
 def test_a_wait_ends_when_the_job_does(client: httpx.Client) -> None:
@@ -190,7 +213,9 @@ def test_a_body_is_counted_whatever_its_length_says(client: httpx.Client) -> Non
 def test_what_is_no_job_is_refused(client: httpx.Client, body: str) -> None:
     answer = client.post("/v1/jobs", content=body)
     assert answer.status_code == 400
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code", "request_id"}
+    assert error["request_id"] == answer.headers["x-request-id"]
 
 
 def test_a_batch_is_refused_where_the_model_has_none(client: httpx.Client) -> None:

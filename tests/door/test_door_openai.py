@@ -115,7 +115,7 @@ def test_refusals_raise_the_clients_own_errors(stack: Stack) -> None:
             assert refused.value.param == param
         with pytest.raises(openai.BadRequestError) as edit:
             client.images.edit(model="gpt-image-2", prompt="x", image=b"x")
-        assert edit.value.param == "operation"
+        assert edit.value.param == "image"
     with official(stack, "reader") as reader, pytest.raises(openai.PermissionDeniedError):
         reader.images.generate(model="dall-e-3", prompt="x")
     stranger = openai.OpenAI(base_url=f"{stack.url}/v1", api_key="sk-none", max_retries=0)

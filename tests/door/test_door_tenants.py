@@ -124,6 +124,7 @@ def test_scopes_are_kept_apart(stack: Stack) -> None:
         for path in ("/v1/jobs", "/v1/jobs/bulk", "/v1/images/generations", f"/v1/jobs/{job_id}/cancel"):
             assert reader.post(path, json={"prompt": "x"}).status_code == 403
         assert reader.get("/metrics").status_code == 200
+        assert {each.get("/v1/models").status_code for each in (reader, submitter)} == {200}
         assert reader.get("/metrics", params={"tenants": "1"}).status_code == 403
     with stack.client("admin") as admin:
         assert admin.get("/metrics", params={"tenants": "1"}).status_code == 200

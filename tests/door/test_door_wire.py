@@ -33,6 +33,12 @@ class HastyProtocol(DoorProtocol):
         super().connection_lost(exc)
 
 
+class PatientProtocol(HastyProtocol):
+    """With time for headers, so that it is not their deadline that ends a connection."""
+
+    headers_seconds_max = 60.0
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the length of the body, or with very much."""
     request = Request(scope, receive)
@@ -42,12 +48,12 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-def served(talk: Callable[[int], Awaitable[None]]) -> None:
+def served(talk: Callable[[int], Awaitable[None]], protocol: type[DoorProtocol] = HastyProtocol) -> None:
     """Run `talk` against a server on a free port."""
 
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(echo, http=HastyProtocol, lifespan="off", log_config=None, ws="none")
+            config = uvicorn.Config(echo, http=protocol, lifespan="off", log_config=None, ws="none")
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve(sockets=[listener]))
             try:
@@ -129,6 +135,25 @@ def test_connections_beyond_the_ceiling_are_told_to_come_back() -> None:
             each.close()
 
     served(talk)
+
+
+def test_at_the_ceiling_those_without_a_request_make_room_and_a_request_that_is_served_does_not() -> None:
+    async def talk(port: int) -> None:
+        busy_reader, busy = await asyncio.open_connection("127.0.0.1", port)
+        busy.write(b"POST /v1/jobs/bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        PatientProtocol.idle_seconds_min = 0.0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n0")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await idle[0][0].readexactly(1)
+        busy.write(b"b")
+        await busy_reader.readuntil(b"\r\n\r\n2")
+        for _, each in [(busy_reader, busy), *idle, (reader, writer)]:
+            each.close()
+
+    served(talk, PatientProtocol)
 
 
 def test_one_connection_serves_many_requests_at_any_pace() -> None:

@@ -90,14 +90,14 @@ class Access:
         book = self._book()
         return None if book is None else book.link_secret.get_secret_value().encode()
 
-    def caller(self, authorization: str | None, scope: Scope) -> Caller:
-        """Return who asks; Problem 401, 403 or 429 says why they are not let in."""
+    def caller(self, authorization: str | None, scope: Scope | None) -> Caller:
+        """Return who asks; `scope` None is every key's. Problem 401, 403 or 429 says why they are not let in."""
         if self.open:
             return Caller()
         record = self._record(authorization)
         caller = Caller(key=record)
         self._check_rate(record)
-        if not caller.may(scope):
+        if scope is not None and not caller.may(scope):
             needed = scope if scope in SCOPES else "admin"
             raise forbidden(f"this key may {', '.join(record.scopes)}; {needed} is needed")
         return caller

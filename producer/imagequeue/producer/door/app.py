@@ -13,6 +13,7 @@ from imagequeue.producer.door.books import book_routes
 from imagequeue.producer.door.bulk import bulk_routes
 from imagequeue.producer.door.deliveries import delivery_routes
 from imagequeue.producer.door.description import describe
+from imagequeue.producer.door.direct import Direct
 from imagequeue.producer.door.events import event_routes
 from imagequeue.producer.door.health import health_routes
 from imagequeue.producer.door.images import image_routes
@@ -25,7 +26,7 @@ from imagequeue.producer.door.openai_images import openai_routes
 from imagequeue.producer.door.parts import Asked, Door
 from imagequeue.producer.door.planning import plan_routes
 from imagequeue.producer.door.reports import report_routes
-from imagequeue.producer.door.serving import on_http_exception, route
+from imagequeue.producer.door.serving import on_fault, on_http_exception, route
 from imagequeue.producer.door.switches import switch_routes
 from imagequeue.producer.door.thumbnails import thumbnail_routes
 from imagequeue.producer.door.uploads import upload_routes
@@ -35,13 +36,14 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 
 def build_app(door: Door, mounted: Mounted) -> ASGIApp:
     """Return the door's application, wrapped in its journal."""
+    own = api_routes()
     app = Starlette(
-        routes=[*api_routes(), *_home(mounted), *mounted.routes],
-        exception_handlers={HTTPException: on_http_exception},
+        routes=[*own, *_home(mounted), *mounted.routes],
+        exception_handlers={HTTPException: on_http_exception, Exception: on_fault},
     )
     app.router.redirect_slashes = False
     app.state.door = door
-    return Journal(app)
+    return Journal(Direct(app, own))
 
 
 def api_routes() -> list[Route]:

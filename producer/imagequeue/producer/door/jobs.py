@@ -16,10 +16,10 @@ from imagequeue.producer.door.prompts import findings_of
 from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import page_json, tenant_of, view_json
-from imagequeue.producer.door.submitting import entries_of, entry_of, submit, taken_in
+from imagequeue.producer.door.submitting import entries_of, entry_of, records_of, submit, taken_in
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.acts import Acted
-from imagequeue.queue.record import check_id, read_records
+from imagequeue.queue.record import check_id
 from imagequeue.queue.views import JobView, Status, status_of
 
 JOBS_PER_REQUEST_MAX: Final = 1_000
@@ -89,7 +89,7 @@ def _with_key(body: object, key: str | None) -> object:
 async def _answers(asked: Asked, handles: Sequence[JobHandle]) -> list[dict[str, object]]:
     """What became of each job; one that was there before may have gone on since."""
     before = [handle.id for handle in handles if not handle.created]
-    records = await read_records(asked.door.scripts, before) if before else {}
+    records = await records_of(asked.door, before) if before else {}
     statuses: dict[str, Status] = {handle.id: "succeeded" for handle in handles if handle.cached}
     statuses |= {job_id: status_of(record) for job_id, record in records.items()}
     return [

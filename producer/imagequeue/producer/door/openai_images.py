@@ -35,7 +35,7 @@ from imagequeue.producer.door.problems import (
     unexpected,
 )
 from imagequeue.producer.door.queries import check_known
-from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.serving import ANY_KEY, route
 from imagequeue.producer.door.showing import image_url
 from imagequeue.producer.door.sketching import until_ended
 from imagequeue.producer.door.submitting import entry_of_job, submit
@@ -61,7 +61,7 @@ def openai_routes() -> list[Route]:
     """Return the routes that speak the image API's contract."""
     return [
         route("/v1/images/generations", "POST", generate, scope="submit"),
-        route("/v1/models", "GET", list_models, scope="read"),
+        route("/v1/models", "GET", list_models, scope=ANY_KEY),
     ]
 
 

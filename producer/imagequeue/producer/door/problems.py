@@ -54,9 +54,11 @@ class Problem(ImageQueueError):
         self.headers = dict(headers or {})
         self.more = dict(more or {})
 
-    def response(self) -> JSONResponse:
-        """Return it as it is sent; `more` stands beside the four fields that every error object has."""
+    def response(self, request_id: str | None = None) -> JSONResponse:
+        """Return it as it is sent; `more` and the request's id stand beside the four fields that every error has."""
         error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code, **self.more}
+        if request_id is not None:
+            error["request_id"] = request_id
         return JSONResponse({"error": error}, self.status, self.headers)
 
 

@@ -46,7 +46,14 @@ USD: Final[Schema] = {
 STATUS: Final[Schema] = {"type": "string", "enum": list(STATUSES)}
 
 ERROR: Final = {
-    **obj({"error": obj({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT)})}),
+    **obj(
+        {
+            "error": obj(
+                {"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": maybe(TEXT), "request_id": TEXT},
+                required=("message", "type", "param", "code"),
+            )
+        }
+    ),
     "examples": [
         {
             "error": {

@@ -1,6 +1,6 @@
 """From a request to its handler and back: who is let in, and what is told when something fails."""
 
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,13 +15,16 @@ from imagequeue.producer.door.parts import Asked, Door, Handler
 from imagequeue.producer.door.problems import CLIENT_GONE, Problem, problem_of, unexpected
 
 METHOD_NOT_ALLOWED: Final = 405
+ANY_KEY: Final = "any"
+Opens = Scope | Literal["any"] | None
+"""What opens a route: a key with that scope, any valid key, or nothing at all."""
 HTTP_CODES: Final = {404: "not_found", METHOD_NOT_ALLOWED: "method_not_allowed"}
 
 log = structlog.get_logger("imagequeue.door")
 
 
-def route(path: str, method: str, handler: Handler, *, scope: Scope | None) -> Route:
-    """Return the route of a handler; `scope` None lets everybody in."""
+def route(path: str, method: str, handler: Handler, *, scope: Opens) -> Route:
+    """Return the route of a handler; `scope` None lets everybody in, `any` everybody with a key."""
 
     async def endpoint(request: Request) -> Response:
         door: Door = request.app.state.door
@@ -29,7 +32,7 @@ def route(path: str, method: str, handler: Handler, *, scope: Scope | None) -> R
             caller = Caller() if scope is None else let_in(request, door.access, scope)
             return await handler(Asked(request=request, door=door, caller=caller))
         except Exception as error:  # the boundary: every error becomes an answer, an unforeseen one a log line too
-            return _answer(error)
+            return _answer(error, request)
 
     return Route(path, endpoint, methods=[method], name=handler.__name__)
 
@@ -39,7 +42,14 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     message = f"{request.method} {request.url.path[:200]}: there is no such path or method; /openapi.json lists all"
     headers = {"Allow": ", ".join(_methods(request))} if status == METHOD_NOT_ALLOWED else {}
-    return Problem(status, message, code=HTTP_CODES.get(status, "http_error"), headers=headers).response()
+    return Problem(status, message, code=HTTP_CODES.get(status, "http_error"), headers=headers).response(
+        request_id(request)
+    )
+
+
+async def on_fault(request: Request, error: Exception) -> Response:
+    """Answer for a part beside the API that broke; what broke is for the log."""
+    return unexpected().response(request_id(request))
 
 
 def _methods(request: Request) -> list[str]:
@@ -50,16 +60,21 @@ def _methods(request: Request) -> list[str]:
     return sorted({method for one in routes for method in one.methods or ()})
 
 
-def let_in(request: Request, access: Access, scope: Scope) -> Caller:
+def request_id(request: Request) -> str | None:
+    """Return the id under which the log has a request."""
+    return getattr(request.state, "request_id", None)
+
+
+def let_in(request: Request, access: Access, scope: Scope | Literal["any"]) -> Caller:
     """Return who asks; Problem 401, 403 or 429 says why they are not let in."""
     if access.open:
         check_same_machine(request)
-    caller = access.caller(request.headers.get("authorization"), scope)
+    caller = access.caller(request.headers.get("authorization"), None if scope == ANY_KEY else scope)
     request.state.key_id = caller.key_id
     return caller
 
 
-def _answer(error: Exception) -> Response:
+def _answer(error: Exception, request: Request) -> Response:
     problem = problem_of(error)
     if problem is None:
         log.error("unexpected fault", exc_info=error)
@@ -68,4 +83,4 @@ def _answer(error: Exception) -> Response:
         return Response(status_code=CLIENT_GONE)
     elif problem.status >= 500:
         log.warning("not served", status=problem.status, error=str(error))
-    return problem.response()
+    return problem.response(request_id(request))

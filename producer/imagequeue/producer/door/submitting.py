@@ -3,15 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from imagequeue.config.errors import IdempotencyConflict, JobRefused
+import structlog
+from redis.exceptions import RedisError
+
+from imagequeue.config.errors import IdempotencyConflict, JobRefused, LedgerUnavailable, QueueUnavailable
 from imagequeue.config.job import Job, parse_job
 from imagequeue.producer.client import DEFAULT_TENANT, JobHandle
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.inputs import needs_keeping
 from imagequeue.queue.entries import Entry
+from imagequeue.queue.record import JobRecord, read_records
 
 TENANT: Final = "tenant"
+
+log = structlog.get_logger("imagequeue.door")
 
 
 def entry_of(door: Door, caller: Caller, value: object) -> Entry:
@@ -53,6 +59,7 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     jobs of which nobody knows whether they were queued, it is not.
     """
     await _check_inputs(door, entries)
+    await _check_old_keys(door, entries)
     taken = await door.budgets.take(caller, [entry.job for entry in entries])
     try:
         handles = await _send(door, entries)
@@ -83,6 +90,37 @@ async def _check_inputs(door: Door, entries: Sequence[Entry]) -> None:
             await door.inputs.check(entry.job)
         except JobRefused as error:
             raise JobRefused(error.field if len(entries) == 1 else f"{place}.{error.field}", error.message) from error
+
+
+async def _check_old_keys(door: Door, entries: Sequence[Entry]) -> None:
+    """IdempotencyConflict for a key whose job ended so long ago that its request is no longer kept.
+
+    The ledger keeps the outcome for ever, the queue the request for `result_ttl_seconds`. Without the request nobody
+    can tell whether the same is asked for, and another request must not be given the first one's images.
+    """
+    keyed = [entry.id for entry in entries if entry.job.idempotency_key is not None]
+    if not keyed:
+        return
+    try:
+        ended = await door.ledger.outcomes(keyed)
+    except LedgerUnavailable as error:  # jobs are taken in all the same; a key so old is a rare thing
+        log.warning("keys of ended jobs cannot be looked up", error=str(error))
+        return
+    kept = await records_of(door, list(ended)) if ended else {}
+    for job_id in ended:
+        if job_id not in kept:
+            raise IdempotencyConflict(
+                f"idempotency_key: it was used for job {job_id}, which ended so long ago that its request is no longer "
+                f"kept; /v1/jobs/{job_id} shows its result, another request needs another key"
+            )
+
+
+async def records_of(door: Door, ids: Sequence[str]) -> dict[str, JobRecord]:
+    """Return those of the jobs that Redis has; QueueUnavailable when it does not answer."""
+    try:
+        return await read_records(door.scripts, ids)
+    except RedisError as error:
+        raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
 
 
 async def _send(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:

@@ -1,7 +1,11 @@
 """The wire protocol under the door: uvicorn's own, with the deadlines and the ceiling on connections that it lacks.
 
 uvicorn reads for as long as a client cares to send: one header line every two seconds keeps a connection for ever.
-Here headers, bodies and stalled readers each have a deadline, and connections beyond the ceiling are told to wait.
+Here headers, bodies and stalled readers each have a deadline. At the ceiling on connections those that have waited
+longest for a request make room; when there are none, new ones are told to come back.
+
+Requests that are sent before the answer to the one before ("pipelined") are served one after the other, and no more is
+read of them than fits uvicorn's buffer.
 """
 
 import asyncio
@@ -15,12 +19,16 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 CONNECTIONS_MAX: Final = 4_000
+IDLE_SECONDS_MIN: Final = 1.0
+"""So long a connection may be without a request before it makes room for another, when there are too many."""
 HEADER_BYTES_MAX: Final = 32_768
 HEADERS_SECONDS_MAX: Final = 10.0
 BODY_SECONDS_MAX: Final = 30.0
 BULK_BODY_SECONDS_MAX: Final = 900.0
 UPLOAD_BODY_SECONDS_MAX: Final = 300.0
 STALL_SECONDS_MAX: Final = 60.0
+ROOM_SHARE: Final = 20
+"""One in so many connections makes room at once, so that not every new one has to look for it."""
 BULK_PATH: Final = "/v1/jobs/bulk"
 UPLOAD_PATHS: Final = ("/v1/images", "/v1/images/edits", "/v1/images/variations")
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -31,6 +39,7 @@ class DoorProtocol(H11Protocol):
     """One connection. Its timer runs while bytes of a request are due, and ends the connection when it fires."""
 
     connections_max = CONNECTIONS_MAX
+    idle_seconds_min = IDLE_SECONDS_MIN
     headers_seconds_max = HEADERS_SECONDS_MAX
     body_seconds_max = BODY_SECONDS_MAX
     bulk_body_seconds_max = BULK_BODY_SECONDS_MAX
@@ -48,11 +57,13 @@ class DoorProtocol(H11Protocol):
         self._reading: asyncio.TimerHandle | None = None
         self._reads_body = False
         self._stalled: asyncio.TimerHandle | None = None
+        self.idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take the connection, or turn it away when there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.connections_max:
+        self.idle_since = self.loop.time()
+        if len(self.connections) > self.connections_max and not self._make_room():
             transport.write(BUSY)
             transport.close()
             return
@@ -66,11 +77,14 @@ class DoorProtocol(H11Protocol):
             self._reads_body = False
             self._arm(self.headers_seconds_max)
         super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle_since = None
         self._note_progress()
 
     def on_response_complete(self) -> None:
         """Go on with what a client sent while the answer before was made."""
         super().on_response_complete()
+        self.idle_since = self.loop.time() if self.cycle is None or self.cycle.response_complete else None
         self._note_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -78,6 +92,19 @@ class DoorProtocol(H11Protocol):
         self._disarm()
         self.resume_writing()
         super().connection_lost(exc)
+
+    def _make_room(self) -> bool:
+        """End a share of the connections, those longest without a request; return whether there were any."""
+        latest = self.loop.time() - self.idle_seconds_min
+        waiting = [each for each in self.connections if isinstance(each, DoorProtocol) and each.waits_since(latest)]
+        waiting.sort(key=lambda each: each.idle_since or 0.0)
+        for each in waiting[: self.connections_max // ROOM_SHARE + 1]:
+            each.transport.abort()
+        return bool(waiting)
+
+    def waits_since(self, latest: float) -> bool:
+        """Return whether it has been without a whole request since `latest` or longer, on the event loop's clock."""
+        return self.idle_since is not None and self.idle_since <= latest and not self.transport.is_closing()
 
     def pause_writing(self) -> None:
         """A client that does not read its answer has so long to begin again."""
