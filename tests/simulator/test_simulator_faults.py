@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import socket
 import time
 import zlib
 from collections import Counter
@@ -92,6 +93,28 @@ def test_a_caller_that_left_is_no_error_of_ours(kind: Kind, capfd: pytest.Captur
         while running.control.stats()["in_flight"] or not billed(running):
             time.sleep(0.01)
     assert capfd.readouterr().err == ""
+
+
+def test_usage_may_be_impossible(own_simulator: RunningSimulator) -> None:
+    answer = struck(own_simulator, Fault(kind="negative_usage")).json()
+    assert answer["usage"]["total_tokens"] < 0
+    assert answer["data"]
+    assert billed(own_simulator) == PRICE
+
+
+def test_an_answer_may_come_twice(own_simulator: RunningSimulator) -> None:
+    """On the wire: a client shows the first only."""
+    own_simulator.control.set_faults(Fault(kind="twice"))
+    body = json.dumps(BODY).encode()
+    host, port = own_simulator.url.removeprefix("http://").split(":")
+    lines = ("POST /v1/images/generations HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {own_simulator.api_key}")
+    head = "\r\n".join((*lines, "Content-Type: application/json", f"Content-Length: {len(body)}", "", "")).encode()
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head + body)
+        while received.count(b"HTTP/1.1 200 OK") < 2:
+            received += connection.recv(1 << 16)
+    assert billed(own_simulator) == PRICE
 
 
 @pytest.mark.parametrize("kind", ["truncated_json", "html", "empty"])

@@ -45,6 +45,8 @@ Spoiling = Literal[
     "gzip_bomb",  # Content-Encoding: gzip that unfolds to `bytes` bytes
     "empty",  # 200 with no body
     "empty_data",  # 200 with an empty list of images
+    "negative_usage",  # a good answer whose usage counts fewer than no tokens
+    "twice",  # a good answer, and the same once more on that connection
 ]
 BatchFault = Literal[
     "upload_reset",  # the file is stored, the connection is reset instead of an answer

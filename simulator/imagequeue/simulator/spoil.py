@@ -16,6 +16,7 @@ DRIP_PIECES: Final = 40
 PIECE_BYTES: Final = 1_048_576
 GONE_CHECK_SECONDS: Final = 0.05
 LINGER_NONE: Final = struct.pack("ii", 1, 0)
+NEGATIVE_USAGE: Final = {"total_tokens": -12, "input_tokens": -4, "output_tokens": -8}
 PAGE: Final = b"<!doctype html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 
 
@@ -61,6 +62,8 @@ async def _sent(request: web.Request, fault: Fault, body: bytes, headers: dict[s
             return await _huge(request, fault, headers)
         case "gzip_bomb":
             return await _bomb(request, fault, headers)
+        case "twice":
+            return await _twice(request, body, headers)
         case "html":
             return web.Response(body=PAGE, content_type="text/html", headers=headers)
         case _:
@@ -76,6 +79,8 @@ def changed(fault: Fault, body: bytes) -> bytes:
             return b""
         case "empty_data":
             return json.dumps({**json.loads(body), "data": []}).encode()
+        case "negative_usage":
+            return json.dumps({**json.loads(body), "usage": NEGATIVE_USAGE}).encode()
         case "wrong_base64":
             return _with_images(body, "this is *not* base64!")
         case "not_an_image":
@@ -117,6 +122,15 @@ async def _truncated(request: web.Request, body: bytes, headers: dict[str, str])
     await response.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()
+    return response
+
+
+async def _twice(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    response = await _begin(request, headers, len(body))
+    await response.write(body)
+    await response.write_eof()
+    if request.transport is not None:
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     return response
 
 
