@@ -54,9 +54,9 @@ async def figures(door: Door, *, by_tenant: bool) -> CollectorRegistry:
     registry = CollectorRegistry()
     status = await door.status.read()
     try:
-        of_queue, of_ledger = await asyncio.gather(
-            _of_queue(door, status), _of_ledger(door, status, by_tenant=by_tenant)
-        )
+        of_ledger = _of_ledger(door, status, by_tenant=by_tenant)
+        for part in await asyncio.gather(_of_queue(door, status), of_ledger):
+            registry.register(part)
     except RedisError as error:
         raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
     if door.settings.webhooks:
