@@ -36,6 +36,7 @@ class ModelAttempt:
     bound: int
     state: str = "held"
     cost: int = 0
+    delivery: str = "now"
 
     @property
     def used(self) -> int:
@@ -50,6 +51,7 @@ class Model:
     attempts: dict[int, ModelAttempt] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     hits: int = 0
+    corrections: dict[str, int] = field(default_factory=dict)
 
     @property
     def used(self) -> int:
@@ -79,18 +81,33 @@ class Books(RuleBasedStateMachine):
     def _attempt(self, pick: int) -> tuple[int, ModelAttempt]:
         return sorted(self.model.attempts.items())[pick % len(self.model.attempts)]
 
-    @rule(job=JOBS, bound=AMOUNTS, first=st.booleans())
-    def hold(self, job: str, bound: int, first: bool) -> None:  # noqa: FBT001  # drawn by hypothesis
+    @rule(job=JOBS, bound=AMOUNTS, first=st.booleans(), delivery=st.sampled_from(["now", "batch"]))
+    def hold(self, job: str, bound: int, first: bool, delivery: str = "now") -> None:  # noqa: FBT001  # drawn
         """Hold, fitting or not, delivered before or not."""
         caps = (Cap(kind="tenant_total", limit_nano=CAP_NANO),)
         never_ended_without_attempt = job not in self.model.ended or any(
             attempt.job == job for attempt in self.model.attempts.values()
         )
-        wanted = request(job, upper_bound_nano=bound, caps=caps, first_delivery=first and never_ended_without_attempt)
+        wanted = request(
+            job,
+            upper_bound_nano=bound,
+            caps=caps,
+            first_delivery=first and never_ended_without_attempt,
+            delivery=delivery,
+        )
         result = self.run(self.ledger.hold(wanted))
         if job in self.model.ended:
             assert isinstance(result, AlreadyDone)
             assert result.outcome.status == self.model.ended[job]
+            return
+        batched = [
+            key
+            for key, one in self.model.attempts.items()
+            if (one.job, one.state, one.delivery) == (job, "held", "batch")
+        ]
+        if batched:
+            assert isinstance(result, Held)
+            assert ([result.attempt_id], result.delivery) == (batched, "batch")
             return
         lost = [key for key, one in self.model.attempts.items() if (one.job, one.state) == (job, "held")]
         for key in lost:
@@ -101,7 +118,7 @@ class Books(RuleBasedStateMachine):
         assert isinstance(result, Held)
         assert list(result.doubted) == lost
         assert result.n == 1 + sum(one.job == job for one in self.model.attempts.values())
-        self.model.attempts[result.attempt_id] = ModelAttempt(job, bound)
+        self.model.attempts[result.attempt_id] = ModelAttempt(job, bound, delivery=delivery)
 
     @precondition(lambda self: self.model.attempts)
     @rule(pick=st.integers(0, 9), cost=AMOUNTS)
@@ -189,6 +206,13 @@ class Books(RuleBasedStateMachine):
                 attempt.state = {"held": "settled"}.get(attempt.state, "reconciled")
                 attempt.cost = cost
 
+    @rule(source=st.sampled_from(["one", "two", "three"]), amount=st.integers(-8, 16))
+    def correct(self, source: str, amount: int) -> None:
+        """Book what a bill shows beyond the rows, once for each source."""
+        work = self.ledger.correct("main", "2026-11-22", amount, model="dall-e-3", reason="the bill", source=source)
+        assert self.run(work) == (source not in self.model.corrections)
+        self.model.corrections.setdefault(source, amount)
+
     @rule()
     def restart(self) -> None:
         """Close and open: a new writer."""
@@ -209,6 +233,7 @@ class Books(RuleBasedStateMachine):
             assert getattr(total, state) == sum(one.state == state for one in attempts), state
         assert total.held_nano + total.in_doubt_nano + total.settled_nano == self.model.used
         assert total.cache_hits == self.model.hits
+        assert total.corrected_nano == sum(self.model.corrections.values())
 
     def teardown(self) -> None:
         """Audit; and both ways of summing agree."""
