@@ -7,8 +7,8 @@ import pytest
 from faults_combined import CombinedPlan, combined
 from soak_site import LedgerKind
 
-FAULTS = 12
-KILLS = 4
+FAULTS = 8
+KILLS = 3
 
 
 @pytest.mark.kill

@@ -3,8 +3,8 @@
 import pytest
 from faults_provider import GIVES_UP, KINDS, PERSON, provider_faults
 
-HITS = 2
-JOBS = 4
+HITS = 1
+JOBS = 3
 HALVES = (KINDS[: len(KINDS) // 2], KINDS[len(KINDS) // 2 :])
 
 
