@@ -18,7 +18,6 @@ from starlette.routing import Route
 from imagequeue.config.errors import ImageQueueError, JobRefused
 from imagequeue.config.job import Job
 from imagequeue.ledger.api import AttemptRow, JobError
-from imagequeue.ledger.summary import Figures, Group, Summary
 from imagequeue.producer.door import mounts
 from imagequeue.producer.door.announcements import Announcements
 from imagequeue.producer.door.journal import shown_path
@@ -28,7 +27,6 @@ from imagequeue.producer.door.openai_answer import failure
 from imagequeue.producer.door.openai_request import read_request
 from imagequeue.producer.door.patience import wait_seconds
 from imagequeue.producer.door.problems import problem_of
-from imagequeue.producer.door.reports import of_tenant
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.status import HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
@@ -135,19 +133,6 @@ def test_a_link_opens_one_image_for_a_while() -> None:
 @given(st.text(max_size=20), st.text(max_size=80))
 def test_no_text_opens_an_image(expires: str, signature: str) -> None:
     assert not is_good(SHA256, expires, signature, b"secret", NOW)
-
-
-@given(st.lists(st.tuples(st.sampled_from("rb"), st.integers(0, 9), st.integers(0, 10**12)), max_size=8))
-def test_a_tenants_summary_is_the_sum_of_its_own_groups(rows: list[tuple[str, int, int]]) -> None:
-    groups = tuple(
-        Group(key={"model": f"m{n}", "tenant": tenant}, figures=Figures(images=images, settled_nano=nano))
-        for n, (tenant, images, nano) in enumerate(rows)
-    )
-    mine = of_tenant(Summary(total=Figures(), groups=groups), "r", ("model",))
-    assert mine.total.images == sum(images for tenant, images, _ in rows if tenant == "r")
-    assert mine.total.settled_nano == sum(nano for tenant, _, nano in rows if tenant == "r")
-    assert [set(group.key) for group in mine.groups] == [{"model"}] * sum(tenant == "r" for tenant, _, _ in rows)
-    assert of_tenant(Summary(total=Figures(), groups=groups), "r", ()).groups == ()
 
 
 def test_a_request_becomes_a_job() -> None:

@@ -52,6 +52,47 @@ def test_groups_sum_to_the_total_in_every_grouping(ledger_url: str) -> None:
     asyncio.run(story())
 
 
+def test_a_tenants_summary_is_its_part_of_everybodys(ledger_url: str) -> None:
+    """In every grouping, over whole days and parts of days; what is nobody's is not its own."""
+
+    async def story() -> None:
+        clock = ManualClock()
+        async with opened(ledger_url, clock) as ledger:
+            await fill(ledger, clock)
+            for since in (None, NOON - timedelta(hours=1), NOON + timedelta(hours=1)):
+                for names in ([], ["model"], ["day", "priority"], ["tag:project"], ["intent"]):
+                    mine = await ledger.summary(names, since, tenant="blue")
+                    every = await ledger.summary([*names, "tenant"], since)
+                    part = {
+                        tuple(group.key[name] for name in names): group.figures
+                        for group in every.groups
+                        if group.key["tenant"] == "blue"
+                    }
+                    found = {tuple(group.key.values()): group.figures for group in mine.groups}
+                    assert found == (part if names else {})
+                    assert mine.total.settled_nano == sum(figures.settled_nano for figures in part.values())
+            assert (await ledger.summary(["intent"], tenant="nobody")).groups == ()
+
+    asyncio.run(story())
+
+
+def test_other_tenants_intents_do_not_count_for_a_tenants_bound(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagequeue.ledger.groups.INTENTS_MAX", 1)
+
+    async def story() -> None:
+        clock = ManualClock()
+        async with opened(ledger_url, clock) as ledger:
+            await fill(ledger, clock)
+            with pytest.raises(JobRefused, match="2 intents are more than the 1"):
+                await ledger.summary(["intent"])
+            mine = await ledger.summary(["intent"], tenant="red")
+            assert [group.key["intent"] for group in mine.groups] == [None, "cover"]
+
+    asyncio.run(story())
+
+
 def test_tags_and_intents_are_told_apart_and_regenerations_counted(ledger_url: str) -> None:
     async def story() -> None:
         clock = ManualClock()

@@ -130,7 +130,7 @@ def _add_parts(
 ) -> None:
     for part in over.parts:
         for table, sums, at in _row_sums():
-            where = and_(_within(table, at, part), *_narrow(table, having))
+            where = and_(_whose(table, over), _within(table, at, part), *_narrow(table, having))
             _add(found, _of_rows(connection, table, sums, group_by, where))
 
 
@@ -187,7 +187,11 @@ def _kept_sums(table: Table) -> SumColumns:
 def _days(table: Table, over: Period) -> Condition:
     day = _facts(table).c.day
     after = true() if over.first_day is None else day >= over.first_day
-    return and_(after, true() if over.end_day is None else day < over.end_day)
+    return and_(_whose(table, over), after, true() if over.end_day is None else day < over.end_day)
+
+
+def _whose(table: Table, over: Period) -> Condition:
+    return true() if over.tenant is None else _facts(table).c.tenant == over.tenant
 
 
 def _within(table: Table, at: str, part: Part) -> Condition:

@@ -17,12 +17,16 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Period:
-    """Whole days from `first_day` on and before `end_day` (None: without end), unless `no_days`; and parts of days."""
+    """Whole days from `first_day` on and before `end_day` (None: without end), unless `no_days`; and parts of days.
+
+    `tenant` is whose attempts of that time are meant, None for everybody's.
+    """
 
     first_day: str | None = None
     end_day: str | None = None
     no_days: bool = False
     parts: tuple[Part, ...] = ()
+    tenant: str | None = None
 
 
 def period(since: datetime | None = None, until: datetime | None = None) -> Period:

@@ -116,10 +116,15 @@ class Reports:
         return compare(booked, bill, complete=complete)
 
     async def summary(
-        self, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
+        self,
+        group_by: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        tenant: str | None = None,
     ) -> Summary:
-        """Return what was spent, held and saved; JobRefused names a grouping that does not exist."""
-        return await self.read(lambda connection: summarize(connection, group_by, since, until))
+        """Return what was spent, held and saved, by one tenant or by all; JobRefused names an unknown grouping."""
+        return await self.read(lambda connection: summarize(connection, group_by, since, until, tenant=tenant))
 
     async def audit(self) -> AuditReport:
         """Return the proof of the books, or the first breach."""

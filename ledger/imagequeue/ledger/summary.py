@@ -1,7 +1,7 @@
 """What was spent, held and saved, by any grouping: the report and its shape. `groups` says where the sums are from."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -106,15 +106,20 @@ class Summary:
 
 
 def summarize(
-    connection: Connection, group_by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
+    connection: Connection,
+    group_by: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    tenant: str | None = None,
 ) -> Summary:
-    """Return the figures of attempts held from `since` on and before `until`, by group.
+    """Return the figures of attempts held from `since` on and before `until`, by group; `tenant`: of this one only.
 
-    JobRefused names a grouping that does not exist. Corrections belong to whole days.
+    JobRefused names a grouping that does not exist. Corrections belong to whole days, and to no tenant.
     """
     check_grouping(group_by)
     group_by = list(dict.fromkeys(group_by))
-    found = sums_by(connection, group_by, period(since, until))
+    found = sums_by(connection, group_by, replace(period(since, until), tenant=tenant))
     if len(found) > GROUPS_MAX:
         raise JobRefused("group_by", f"at most {GROUPS_MAX} groups; these are {len(found)}")
     keys = sorted(found, key=lambda key: [value or "" for value in key])

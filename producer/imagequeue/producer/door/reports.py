@@ -1,18 +1,13 @@
 """Figures over HTTP: the status of everything and what was spent. A tenant's key sees its own tenant's only."""
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Final
+from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from imagequeue.ledger.summary import Figures, Group, Summary, check_grouping
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.queries import check_known, moment
 from imagequeue.producer.door.serving import route
-
-TENANT: Final = "tenant"
 
 
 def report_routes() -> list[Route]:
@@ -39,24 +34,5 @@ async def show_summary(asked: Asked) -> Response:
     check_known(query, ("group_by", "since", "until"))
     group_by = [name for name in query.get("group_by", "").split(",") if name]
     since, until = moment(query, "since"), moment(query, "until")
-    if asked.caller.tenant is None:
-        summary = await asked.door.ledger.summary(group_by, since, until)
-    else:
-        check_grouping(group_by)
-        with_tenant = list(dict.fromkeys([*group_by, TENANT]))
-        summary = of_tenant(await asked.door.ledger.summary(with_tenant, since, until), asked.caller.tenant, group_by)
+    summary = await asked.door.ledger.summary(group_by, since, until, tenant=asked.caller.tenant)
     return JSONResponse(summary.as_json())
-
-
-def of_tenant(summary: Summary, tenant: str, group_by: Sequence[str]) -> Summary:
-    """Return one tenant's part of a summary that is grouped by tenant among others, grouped by `group_by`. Pure."""
-    mine = [group for group in summary.groups if group.key[TENANT] == tenant]
-    groups = [
-        Group(key={name: group.key[name] for name in group_by}, figures=group.figures) for group in mine if group_by
-    ]
-    return Summary(total=_total([group.figures for group in mine]), groups=tuple(groups))
-
-
-def _total(every: Sequence[Figures]) -> Figures:
-    names = [field.name for field in fields(Figures) if field.name != "succeeded_jobs"]
-    return Figures(**{name: sum(getattr(figures, name) for figures in every) for name in names})
