@@ -69,7 +69,7 @@ async def _of_queue(door: Door, status: Status) -> QueueFigures:
     names = [worker.name for worker in status.workers]
     return QueueFigures(
         status=status,
-        pools=await pools.states(door.scripts),
+        pools=await pools.states(door.scripts, tuple(pool.name for pool in status.pools)),
         measured=await read_measured(door.scripts),
         vitals=await read_vitals(door.scripts, names),
         lease_ages=await _lease_ages(door.scripts, names),
