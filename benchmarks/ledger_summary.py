@@ -28,7 +28,8 @@ from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.period import period
 from imagequeue.ledger.rebuild import rollups, tag_rollups
 from imagequeue.ledger.rows import canonical_json, tags_key
-from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, rollup, tag_rollup, tag_set
+from imagequeue.ledger.schema import attempt
+from imagequeue.ledger.schema_reports import DIMENSIONS, MEASURES, rollup, tag_rollup, tag_set
 from imagequeue.ledger.summary import summarize
 from imagequeue.ledger.sums import attempt_sums, grouped
 

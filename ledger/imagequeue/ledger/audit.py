@@ -18,7 +18,8 @@ from imagequeue.config.errors import LedgerBreach
 from imagequeue.ledger.entries import HASH_OF_NOTHING, Entry, link_hash
 from imagequeue.ledger.moments import moment
 from imagequeue.ledger.rebuild import RollupCell, balances, rollups, tag_rollups
-from imagequeue.ledger.schema import DIMENSIONS, MEASURES, attempt, balance, entry, rollup, tag_rollup, writer
+from imagequeue.ledger.schema import attempt, balance, entry, writer
+from imagequeue.ledger.schema_reports import DIMENSIONS, MEASURES, rollup, tag_rollup
 
 ENTRIES_PER_READ: Final = 10_000
 TRIGGERS: Final = ("ledger_entry", "ledger_attempt")

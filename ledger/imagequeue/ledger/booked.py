@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from imagequeue.ledger.explain import AnsweredCall, DoubtedAttempt
 from imagequeue.ledger.moments import microseconds
 from imagequeue.ledger.reconcile import BookedModel
-from imagequeue.ledger.schema import attempt, rollup
+from imagequeue.ledger.schema import attempt
+from imagequeue.ledger.schema_reports import rollup
 from imagequeue.ledger.sums import grouped
 
 BY: Final = "ledger reconcile"

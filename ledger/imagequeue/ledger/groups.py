@@ -28,17 +28,8 @@ from sqlalchemy import cast as sql_cast
 from imagequeue.config.errors import JobRefused
 from imagequeue.ledger.period import Part, Period
 from imagequeue.ledger.rows import NO_TAGS
-from imagequeue.ledger.schema import (
-    MEASURES,
-    SIDE,
-    attempt,
-    first_answer,
-    outcome,
-    rollup,
-    saving,
-    tag_rollup,
-    tag_set,
-)
+from imagequeue.ledger.schema import SIDE, attempt, outcome
+from imagequeue.ledger.schema_reports import MEASURES, first_answer, rollup, saving, tag_rollup, tag_set
 from imagequeue.ledger.sums import Key, SumColumns, Sums, attempt_sums, grouped, outcome_sums, saving_sums
 
 GROUPS_MAX: Final = 100_000

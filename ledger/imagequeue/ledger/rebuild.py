@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, tru
 
 from imagequeue.ledger.caps import scopes
 from imagequeue.ledger.rows import NO_TAGS, tags_key
-from imagequeue.ledger.schema import DIMENSIONS, attempt, entry, first_answer, outcome, saving
+from imagequeue.ledger.schema import attempt, entry, outcome
+from imagequeue.ledger.schema_reports import DIMENSIONS, first_answer, saving
 from imagequeue.ledger.sums import SumColumns, attempt_sums, grouped, outcome_sums, saving_sums
 
 RollupCell = tuple[str, ...]

@@ -24,8 +24,8 @@ from imagequeue.ledger.moments import microseconds, microseconds_or_none, moment
 from imagequeue.ledger.operations import Step
 from imagequeue.ledger.reconciling import DayReport
 from imagequeue.ledger.schedule import DAYS_BACK_MAX, next_check, retry_after
-from imagequeue.ledger.schema import rollup
 from imagequeue.ledger.schema_provider import reconciliation
+from imagequeue.ledger.schema_reports import rollup
 from imagequeue.ledger.transaction import storable
 from imagequeue.ledger.unit import Unit
 

@@ -12,6 +12,7 @@ from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
 from imagequeue.ledger.api import AttemptState, Ending, JobFailure, Settlement
 from imagequeue.ledger.caps import scopes
+from imagequeue.ledger.compiler import RESOLVED_COLUMNS
 from imagequeue.ledger.credit import give_back
 from imagequeue.ledger.entries import Entry, Holding
 from imagequeue.ledger.images import own
@@ -20,7 +21,6 @@ from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
 from imagequeue.ledger.rows import AttemptColumns, canonical_json, images_json
 from imagequeue.ledger.savings import facts_of, save
-from imagequeue.ledger.statements import RESOLVED_COLUMNS
 from imagequeue.ledger.transaction import Parameters, storable
 from imagequeue.ledger.unit import RollupKey, Unit
 

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import format_usd
 from imagequeue.ledger.moments import start_of_next_month
-from imagequeue.ledger.schema import MEASURES, attempt, draw, rollup
+from imagequeue.ledger.schema import attempt, draw
+from imagequeue.ledger.schema_reports import MEASURES, rollup
 from imagequeue.ledger.summary import Figures
 from imagequeue.ledger.sums import SumColumns, Sums, grouped
 

@@ -4,72 +4,38 @@ The writer gives the texts to the driver itself: at a few statements for each jo
 more than the database does. Parameters have the names of the columns, and of the bindparams below.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
-    Column,
-    Dialect,
-    Table,
     Update,
     and_,
-    any_,
     bindparam,
-    column,
     delete,
     func,
     insert,
     literal_column,
-    not_,
     null,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import psycopg
-from sqlalchemy.sql import ClauseElement, ColumnElement, Select
+from sqlalchemy.sql import ClauseElement, ColumnElement
 
+from imagequeue.ledger.compiler import RESOLVED_COLUMNS, Compiler
 from imagequeue.ledger.schema import (
-    DIMENSIONS,
-    MEASURES,
     attempt,
     balance,
     draw,
     entry,
-    first_answer,
     grant,
     image,
     outcome,
-    rollup,
-    saving,
     source,
-    tag_rollup,
-    tag_set,
     warning,
     webhook,
     writer,
 )
 from imagequeue.ledger.schema_archive import archive
-
-RESOLVED_COLUMNS = (
-    "state",
-    "usd_nano",
-    "images",
-    "usage",
-    "request_id",
-    "client_request_id",
-    "status_code",
-    "error_code",
-    "error_message",
-    "reason",
-    "sent_at_us",
-    "ended_at_us",
-    "resolved_at_us",
-)
-
-ROWS = "%(rows)s"
-"""In a text for PostgreSQL: it takes all rows at once, as a JSON list. A statement for each row costs twice the CPU."""
+from imagequeue.ledger.schema_reports import DIMENSIONS, rollup, saving, tag_rollup, tag_set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +83,7 @@ class Statements:
 
 def statements_for(dialect_name: str) -> Statements:
     """Return the texts for `sqlite` or `postgresql`."""
-    sql = _Compiler(dialect_name)
+    sql = Compiler(dialect_name)
     return Statements(
         begin="BEGIN IMMEDIATE" if dialect_name == "sqlite" else "BEGIN",
         insert_attempt=sql.bulk_insert(attempt, _insert_attempt()),
@@ -161,107 +127,10 @@ def statements_for(dialect_name: str) -> Statements:
     )
 
 
-class _Compiler:
-    """What differs between the two databases."""
-
-    def __init__(self, dialect_name: str) -> None:
-        self._sqlite = dialect_name == "sqlite"
-        self._dialect: Dialect = sqlite.dialect(paramstyle="named") if self._sqlite else psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
-
-    def text(self, clause: ClauseElement) -> str:
-        return str(clause.compile(dialect=self._dialect))
-
-    def bulk_insert(self, table: Table, clause: ClauseElement) -> str:
-        """Return the insert of many rows; on PostgreSQL as one statement over a JSON list, see ROWS."""
-        text = self.text(clause)
-        if self._sqlite:
-            return text
-        conflict = text.partition(" ON CONFLICT ")[2]
-        every = f"INSERT INTO {table.name} SELECT * FROM json_populate_recordset(NULL::{table.name}, {ROWS}::json)"  # noqa: S608  # our own names
-        return f"{every} ON CONFLICT {conflict}" if conflict else every
-
-    def resolve_attempt(self) -> str:
-        if self._sqlite:
-            return self.text(_resolve_attempt())
-        kinds = {"key": "bigint", "expected": "text"} | {
-            name: str(attempt.c[name].type.compile(self._dialect)) for name in RESOLVED_COLUMNS
-        }
-        record = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
-        values = ", ".join(f"{name} = resolved.{name}" for name in RESOLVED_COLUMNS)
-        return (
-            f"UPDATE {attempt.name} SET {values} FROM json_to_recordset({ROWS}::json) AS resolved({record})"  # noqa: S608  # our own names
-            f" WHERE {attempt.name}.id = resolved.key AND {attempt.name}.state = resolved.expected"
-        )
-
-    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
-
-    def among(self, of: ColumnElement[object], name: str) -> ColumnElement[bool]:
-        """Return the condition that `of` is in a list of any length: a JSON list on SQLite, an array on PostgreSQL."""
-        if self._sqlite:
-            return of.in_(select(func.json_each(bindparam(name)).table_valued(column("value")).c.value))
-        return of == any_(bindparam(name, type_=postgresql.ARRAY(of.type)))
-
-    def attempts(self, by: Column[object]) -> Select[tuple[object, ...]]:
-        return select(attempt).where(self.among(by, "ids")).order_by(attempt.c.id).with_for_update()
-
-    def outcomes(self) -> Select[tuple[object, ...]]:
-        standing = and_(self.among(outcome.c.job_id, "ids"), outcome.c.reopened_at_us.is_(None))
-        return select(outcome).where(standing).order_by(outcome.c.job_id).with_for_update()
-
-    def add_scope(self) -> ClauseElement:
-        nothing_used: ColumnElement[int] = literal_column("0")
-        return self.upsert(balance).values(scope=bindparam("scope"), used_nano=nothing_used).on_conflict_do_nothing()
-
-    def insert_outcome(self) -> ClauseElement:
-        wanted = self.upsert(outcome)
-        changed = {name: wanted.excluded[name] for name in outcome.c.keys() if name != "job_id"}  # noqa: SIM118  # a column collection iterates over columns
-        return wanted.on_conflict_do_update(
-            index_elements=["job_id"], set_=changed, where=outcome.c.reopened_at_us.is_not(None)
-        )
-
-    def grants(self) -> Select[tuple[object, ...]]:
-        now_us = bindparam("now_us", type_=grant.c.expires_at_us.type)
-        usable = or_(grant.c.expires_at_us.is_(None), grant.c.expires_at_us > now_us)
-        mine = and_(self.among(grant.c.org, "orgs"), grant.c.credits_left > literal_column("0"), usable)
-        return select(grant).where(mine).order_by(grant.c.id).with_for_update()
-
-    def due_webhooks(self) -> Select[tuple[object, ...]]:
-        pending = and_(
-            webhook.c.delivered_at_us.is_(None),
-            webhook.c.gave_up_at_us.is_(None),
-            webhook.c.due_at_us <= bindparam("now_us", type_=webhook.c.due_at_us.type),
-            not_(self.among(webhook.c.url, "urls")),
-        )
-        oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
-        return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
-
-    def add_rollup(self, table: Table, key: Sequence[str]) -> ClauseElement:
-        added = self.upsert(table)
-        sums = {name: table.c[name] + added.excluded[name] for name in MEASURES}
-        return added.on_conflict_do_update(index_elements=list(key), set_=sums)
-
-    def add_first_answers(self) -> str:
-        names = "tenant, intent, attempt_id"
-        if self._sqlite:
-            fields = ", ".join(f"json_extract(value, '$.{name}')" for name in names.split(", "))
-            rows = f"SELECT {fields} FROM json_each(:rows) WHERE true"  # noqa: S608  # our own names
-        else:
-            kinds = "tenant text, intent text, attempt_id bigint"
-            rows = f"SELECT {names} FROM json_to_recordset({ROWS}::json) AS answered({kinds}) ORDER BY tenant, intent"  # noqa: S608  # our own names
-        table = first_answer.name
-        return f"INSERT INTO {table} ({names}) {rows} ON CONFLICT DO NOTHING RETURNING tenant, intent"  # our own names
-
-
 def _insert_attempt() -> ClauseElement:
     known = [name for name in attempt.c.keys() if name == "state" or name not in RESOLVED_COLUMNS]  # noqa: SIM118  # as above
     values: dict[str, ColumnElement[object]] = {name: bindparam(name, type_=attempt.c[name].type) for name in known}
     return insert(attempt).values({**values, "images": literal_column("0")})
-
-
-def _resolve_attempt() -> ClauseElement:
-    mine = and_(attempt.c.id == bindparam("key"), attempt.c.state == bindparam("expected"))
-    return update(attempt).where(mine).values({name: bindparam(name) for name in RESOLVED_COLUMNS})
 
 
 def _move_balance() -> ClauseElement:

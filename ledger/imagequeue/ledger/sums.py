@@ -6,7 +6,8 @@ from typing import Final, cast
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, func, literal, select
 from sqlalchemy import cast as sql_cast
 
-from imagequeue.ledger.schema import attempt, outcome, saving
+from imagequeue.ledger.schema import attempt, outcome
+from imagequeue.ledger.schema_reports import saving
 
 Key = tuple[str | None, ...]
 Sums = dict[str, int]

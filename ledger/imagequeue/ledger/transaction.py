@@ -9,7 +9,8 @@ from typing import Final, LiteralString, Protocol, cast
 import psycopg
 from psycopg.rows import dict_row
 
-from imagequeue.ledger.statements import ROWS, Statements
+from imagequeue.ledger.compiler import ROWS
+from imagequeue.ledger.statements import Statements
 
 Parameters = Mapping[str, object]
 Step = tuple[str, Sequence[Parameters]]

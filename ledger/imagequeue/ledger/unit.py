@@ -15,7 +15,7 @@ from imagequeue.ledger.api import WebhookDue
 from imagequeue.ledger.entries import Entry, Head, Link, link
 from imagequeue.ledger.moments import day
 from imagequeue.ledger.rows import NO_TAGS, AttemptColumns, OutcomeColumns, tags_key
-from imagequeue.ledger.schema import DIMENSIONS, MEASURES
+from imagequeue.ledger.schema_reports import DIMENSIONS, MEASURES
 from imagequeue.ledger.transaction import Parameters, Transaction
 
 NO_LIMIT: Final = 2**63 - 1
