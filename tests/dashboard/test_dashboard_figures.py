@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagequeue.dashboard.chart import HEIGHT, WIDTH, chart
-from imagequeue.dashboard.findings import CapUse, findings
+from imagequeue.dashboard.findings import CapUse, Seen, findings
 from imagequeue.dashboard.history import HISTORY_SECONDS, History, Sample, points
 from imagequeue.dashboard.shown import NONE, count, plural, share, span, usd
 from imagequeue.dashboard.values import count_at, moment_at, usd_at
@@ -101,7 +101,7 @@ def test_the_worst_finding_comes_first() -> None:
         "pools": [{"name": "p", "paused_until": (START + timedelta(seconds=90)).isoformat(), "pause_reason": "429"}],
     }
     caps = [CapUse(name="main", used_nano=8, cap_nano=10), CapUse(name="full", used_nano=10, cap_nano=10)]
-    found = findings(status, {}, caps, START)
+    found = findings(Seen(status=status, month={}, caps=caps, calls={}, webhooks={}), START)
     assert [finding.level for finding in found] == ["bad"] * 3 + ["warn"] * 4
     texts = " ".join(finding.text for finding in found)
     for said in (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dashboard_door import AT, FakeDoor, FakeKey, job, status, summary
+from dashboard_door import AT, FakeDoor, FakeKey, books, job, status, summary
 from dashboard_payloads import PAYLOADS
 from dashboard_reader import Reader
 from dashboard_visitor import Visitor
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 Visit = Callable[[FakeDoor], Visitor]
 PAGES = (
     "/dashboard", "/dashboard/", "/dashboard/jobs", "/dashboard/images", "/dashboard/pools", "/dashboard/ledger",
-    "/dashboard/settings", "/dashboard/jobs/one",
+    "/dashboard/settings", "/dashboard/plan?images_per_day=100000", "/dashboard/jobs?status=failed",
+    "/dashboard/jobs/one",
 )  # fmt: skip
 ALLOWED_TAGS = re.compile(
     r"html|head|meta|title|link|script|body|a|header|div|nav|main|h1|h2|footer|p|section|ul|ol|li|table|caption|thead|"
@@ -31,7 +32,7 @@ def test_forty_hostile_texts_in_every_field_stay_text_on_every_page(door: FakeDo
         door.status["pools"][0] |= {"suspended": payload, "pause_reason": payload}
         door.status["workers"][0]["note"] = payload
         door.jobs = [job("one", payload, "failed"), job(payload, payload)]
-        door.summary = summary(payload)
+        door.summary, door.more = summary(payload), books(payload)
         for path in PAGES:
             answer = visit(door).get(path)
             found = Reader(answer.text)
@@ -40,13 +41,13 @@ def test_forty_hostile_texts_in_every_field_stay_text_on_every_page(door: FakeDo
             assert found.tags.count("script") == 1
             assert [name for name, _ in found.attributes if name.startswith("on") or name == "style"] == []
             links = [value or "" for name, value in found.attributes if name in ("href", "src", "action")]
-            assert all(link.startswith(("/dashboard", "?", "#content")) for link in links)
+            assert all(link.startswith(("/dashboard", "?", "#")) for link in links)
 
 
 def test_the_overview_tells_first_what_is_wrong(door: FakeDoor, visit: Visit) -> None:
     pool = {**status()["pools"][0], "suspended": "401 invalid_api_key"}
     door.status = status(workers=[], pools=[pool])
-    door.summary = summary("main")
+    door.summary, door.more = summary("main"), books("main")
     page = visit(door).get("/dashboard/").text
     for said in (
         "No worker is running",
@@ -109,7 +110,8 @@ def test_a_waiting_job_says_why_and_until_when(door: FakeDoor, visit: Visit) -> 
     door.jobs = [job("one", state="waiting", waiting=waiting, error=None)]
     page = visit(door).get("/dashboard/jobs/one").text
     assert re.search(r"budget for about \d+ d \d+ h: cap of tenant shop", page)
-    assert "Retry at priority" in page
+    assert "Try now at priority" in page
+    assert "Move to priority" in page
 
 
 def test_no_secret_is_on_any_page(door: FakeDoor, visit: Visit) -> None:
@@ -179,13 +181,25 @@ def spoilt(found: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     one=spoilt(job("one")),
     asked=JSON,
     money=spoilt(summary("main")),
+    which=st.sampled_from(sorted(books())),
+    data=st.data(),
 )
 def test_answers_of_any_shape_are_shown_without_a_fault(
-    door: FakeDoor, visit: Visit, states: Any, pool: Any, queue: Any, one: Any, asked: Any, money: Any
+    door: FakeDoor,
+    visit: Visit,
+    states: Any,
+    pool: Any,
+    queue: Any,
+    one: Any,
+    asked: Any,
+    money: Any,
+    which: str,
+    data: st.DataObject,
 ) -> None:
     door.status = {**states, "pools": [pool, states["pools"]], "queues": [queue]}
     door.jobs = [{**one, "id": "one"}, {**job("two"), "job": asked}]
     door.summary = money
+    door.more = {**books(), which: data.draw(spoilt(books()[which]))}
     visitor = visit(door)
     for path in PAGES:
         assert visitor.get(path).status_code == 200, path

@@ -1,4 +1,4 @@
-"""Cancel, retry and keep: asked of the door for each job with the viewer's own key, and told job by job."""
+"""Cancel, retry, keep, change the priority: asked of the door for each job with the viewer's key, told job by job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from imagequeue.dashboard.shown import plural
 from imagequeue.dashboard.values import text_at
 from imagequeue.dashboard.viewing import SEE_OTHER, Viewer
 
-ACTS: Final = ("cancel", "retry", "keep")
+ACTS: Final = ("cancel", "retry", "keep", "priority")
+PRIORITY_FIELDS: Final = {"retry": "priority", "priority": "move_to"}
+"""Two names, since ticked jobs are retried where they were, in the same form that moves them."""
 JOBS_MAX: Final = 200
 
 
@@ -33,20 +35,27 @@ async def act(viewer: Viewer) -> Response:
     word, ids = viewer.form.one("act"), viewer.form.many("id")
     if word not in ACTS or len(ids) > JOBS_MAX:
         raise FormRefused(f"{', '.join(ACTS)} of at most {JOBS_MAX} jobs are accepted")
-    body = {"priority": viewer.form.one("priority")} if word == "retry" and viewer.form.one("priority") else {}
-    done = [Done(job_id=job_id, answer=await _one(viewer, word, job_id, body)) for job_id in ids]
+    field = PRIORITY_FIELDS.get(word, "")
+    body = {"priority": viewer.form.one(field)} if field and viewer.form.one(field) else {}
+    done = [await one_done(viewer, word, job_id, body) for job_id in ids]
     if any(one.answer.logged_out for one in done):
         return viewer.to_login()
     if len(done) == 1 and not done[0].answer.problem:
         return RedirectResponse(job_link(done[0].job_id), SEE_OTHER)
-    return viewer.page(word.capitalize(), None, _told(word, done), here="/jobs")
+    return viewer.page(word.capitalize(), None, told(word, done), here="/jobs")
+
+
+async def one_done(viewer: Viewer, word: str, job_id: str, body: Mapping[str, object]) -> Done:
+    """Return what came of doing something to a job."""
+    return Done(job_id=job_id, answer=await _one(viewer, word, job_id, body))
 
 
 async def _one(viewer: Viewer, word: str, job_id: str, body: Mapping[str, object]) -> Answer:
     return await viewer.door.post(f"/v1/jobs/{quote(job_id, safe='')}/{word}", body)
 
 
-def _told(word: str, done: list[Done]) -> Html:
+def told(word: str, done: list[Done], more: str = "") -> Html:
+    """Return what came of each job; `more` is said after the counts."""
     back = el("p", el("a", "Back to the jobs", href=f"{ROOT}/jobs", class_="button"))
     if not done:
         return join(note("No job was ticked."), back)
@@ -55,6 +64,7 @@ def _told(word: str, done: list[Done]) -> Html:
     summary = f"{word.capitalize()}: {plural(len(done) - refused, 'job')} done" + (
         f", {refused} refused" if refused else ""
     )
+    summary += more
     return join(
         el("p", summary, role="status"),
         el("section", table("What came of each job", (("job", ""), ("", ""), ("", "")), rows)),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from imagequeue.config.catalog import Catalog
 from imagequeue.config.settings import Settings
 from imagequeue.dashboard.memory import Memory
 from imagequeue.dashboard.values import Json, text_at
@@ -45,8 +46,17 @@ class MountContext(Protocol):
         """The settings."""
         ...
 
+    @property
+    def catalog(self) -> Catalog:
+        """The models and what they cost."""
+        ...
+
     def is_open(self) -> bool:
         """Return whether nobody needs a key; each request must pass `check_same_machine` then."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Return whether the door was told to stop; whatever lasts must end then."""
         ...
 
     def key_of(self, token: str, /) -> Key | None:
@@ -95,9 +105,9 @@ class Door:
         """Ask for a change and return what came of it."""
         return _answer(await self._send("POST", path, (), body))
 
-    async def image(self, sha256: str) -> httpx.Response:
-        """Return an image's bytes, or whatever is answered instead."""
-        return await self._send("GET", f"/v1/images/{sha256}", ())
+    async def image(self, path: str) -> httpx.Response:
+        """Return the bytes of an image or of its thumbnail, or whatever is answered instead."""
+        return await self._send("GET", f"/v1/images/{path}", ())
 
     @property
     def _token(self) -> str:

@@ -8,20 +8,23 @@ from urllib.parse import quote, urlencode
 from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
+from imagequeue.config.job import JOB_ID_PATTERN
+from imagequeue.dashboard.advice import Advised, endings, said_by
 from imagequeue.dashboard.door import Answer
-from imagequeue.dashboard.findings import CapUse, nano
+from imagequeue.dashboard.findings import caps_of
 from imagequeue.dashboard.html import is_local
 from imagequeue.dashboard.layout import ROOT, note
-from imagequeue.dashboard.pages import images, job, jobs, ledger, login, overview, pools, settings
+from imagequeue.dashboard.pages import failures, images, job, jobs, ledger, login, overview, plan, pools, settings
 from imagequeue.dashboard.sessions import Session
-from imagequeue.dashboard.values import rows_at, text_at
 from imagequeue.dashboard.viewing import SEE_OTHER, Viewer, set_cookie
 
 STATUS_SECONDS: Final = 1.9
 """A status is asked for anew after so long: a little less than a live page waits between two looks."""
 MONEY_SECONDS: Final = 10.0
-"""The same for sums of money."""
+"""The same for sums of money, and for all that changes as slowly."""
+ADVICE_SECONDS: Final = 300.0
 UNAUTHORIZED: Final = 401
+BOOKS: Final = ("caps", "doubts", "reconciliation", "credits")
 ID_CHARACTERS_MAX: Final = 200
 
 
@@ -31,15 +34,27 @@ async def show_overview(viewer: Viewer) -> Response:
     if remembered is not None:
         return viewer.page("Overview", None, remembered, live=True)
     now = viewer.board.clock.now()
-    status, today, month = await asyncio.gather(
+    status, today, month, calls, webhooks, caps, advised = await asyncio.gather(
         viewer.door.get("/v1/status", fresh_seconds=STATUS_SECONDS),
         viewer.door.get("/v1/ledger/summary", [("since", now.date().isoformat())], fresh_seconds=MONEY_SECONDS),
         _month(viewer, now),
+        viewer.door.get("/v1/ledger/calls", fresh_seconds=MONEY_SECONDS),
+        viewer.door.get("/v1/webhooks", fresh_seconds=MONEY_SECONDS),
+        viewer.door.get("/v1/ledger/caps", fresh_seconds=MONEY_SECONDS),
+        _advised(viewer, now),
     )
     viewer.board.history.note(status.body)
     content = overview.overview(
         overview.Overview(
-            status=status, today=today, month=month, caps=_caps(viewer, month), history=viewer.board.history, now=now
+            status=status,
+            today=today,
+            month=month,
+            calls=calls,
+            webhooks=webhooks,
+            caps=caps_of(caps.body),
+            advised=advised,
+            history=viewer.board.history,
+            now=now,
         )
     )
     if not status.problem:
@@ -49,16 +64,22 @@ async def show_overview(viewer: Viewer) -> Response:
 
 async def show_jobs(viewer: Viewer) -> Response:
     """Show a page of jobs."""
+    named = viewer.query.get("q", "").strip()
+    if JOB_ID_PATTERN.fullmatch(named) and not (await viewer.door.get(f"/v1/jobs/{named}")).problem:
+        return RedirectResponse(jobs.job_link(named), SEE_OTHER)
     answer = await viewer.door.get("/v1/jobs", jobs.asked(viewer.query))
-    content = jobs.jobs_page(answer, viewer.query, viewer.session, viewer.board.clock.now())
+    causes = await _causes(viewer)
+    content = jobs.jobs_page(answer, viewer.query, viewer.session, viewer.board.clock.now(), causes)
     return viewer.page("Jobs", answer, content, here="/jobs")
 
 
 async def show_job(viewer: Viewer) -> Response:
     """Show one job."""
     job_id = str(viewer.request.path_params["id"])[:ID_CHARACTERS_MAX]
-    answer = await viewer.door.get(f"/v1/jobs/{quote(job_id, safe='')}")
-    content = job.job_page(answer, viewer.session, viewer.board.clock.now())
+    path = f"/v1/jobs/{quote(job_id, safe='')}"
+    answer = await viewer.door.get(path)
+    told = await viewer.door.get(f"{path}/webhooks", fresh_seconds=MONEY_SECONDS) if not answer.problem else answer
+    content = job.job_page(answer, told.body, viewer.session, viewer.board.clock.now())
     return viewer.page("Job", answer, content, here="/jobs", live=not answer.problem)
 
 
@@ -70,9 +91,20 @@ async def show_images(viewer: Viewer) -> Response:
     return viewer.page("Images", answer, content, here="/images")
 
 
+async def show_thumbnail(viewer: Viewer) -> Response:
+    """Send a small picture of an image."""
+    return await _picture(viewer, "/thumbnail")
+
+
 async def show_image(viewer: Viewer) -> Response:
-    """Send an image as the door does; it says what kind it is and that nothing in it may run."""
-    found = await viewer.door.image(quote(str(viewer.request.path_params["sha256"])[:ID_CHARACTERS_MAX], safe=""))
+    """Send an image."""
+    return await _picture(viewer, "")
+
+
+async def _picture(viewer: Viewer, suffix: str) -> Response:
+    """Send a picture as the door does; it says what kind it is and that nothing in it may run."""
+    sha256 = quote(str(viewer.request.path_params["sha256"])[:ID_CHARACTERS_MAX], safe="")
+    found = await viewer.door.image(f"{sha256}{suffix}")
     if not found.is_success or not found.headers.get("content-type", "").startswith("image/"):
         return Response("no image", found.status_code if found.is_error else 404, media_type="text/plain")
     return Response(
@@ -90,16 +122,27 @@ async def show_pools(viewer: Viewer) -> Response:
     """Show pools and organizations."""
     now = viewer.board.clock.now()
     status = await viewer.door.get("/v1/status", fresh_seconds=STATUS_SECONDS)
-    caps = _caps(viewer, await _month(viewer, now))
-    return viewer.page("Pools", status, pools.pools_page(status, viewer.settings, caps, now), here="/pools", live=True)
+    caps = await viewer.door.get("/v1/ledger/caps", fresh_seconds=MONEY_SECONDS)
+    shown = pools.Shown(settings=viewer.settings, caps=caps_of(caps.body), session=viewer.session, now=now)
+    return viewer.page("Pools", status, pools.pools_page(status, shown), here="/pools", live=True)
 
 
 async def show_ledger(viewer: Viewer) -> Response:
     """Show what was spent."""
-    asked = ledger.asked(viewer.query, viewer.board.clock.now().date())
-    answer = await viewer.door.get("/v1/ledger/summary", asked, fresh_seconds=MONEY_SECONDS)
-    content = ledger.ledger_page(answer, viewer.query)
-    return viewer.page("Ledger", answer, content, here="/ledger", live=not answer.problem)
+    now = viewer.board.clock.now()
+    summary, *books = await asyncio.gather(
+        viewer.door.get("/v1/ledger/summary", ledger.asked(viewer.query, now.date()), fresh_seconds=MONEY_SECONDS),
+        *(viewer.door.get(f"/v1/ledger/{name}", fresh_seconds=MONEY_SECONDS) for name in BOOKS),
+    )
+    content = ledger.ledger_page(summary, dict(zip(BOOKS, books, strict=True)), viewer.query, now)
+    return viewer.page("Ledger", summary, content, here="/ledger", live=not summary.problem)
+
+
+async def show_plan(viewer: Viewer) -> Response:
+    """Show what a volume of images needs and costs, or the empty form."""
+    asked = plan.asked(viewer.query)
+    answer = await viewer.door.get("/v1/plan", asked, fresh_seconds=MONEY_SECONDS) if asked else None
+    return viewer.page("Planner", answer, plan.plan_page(answer, viewer.query), here="/plan")
 
 
 async def show_settings(viewer: Viewer) -> Response:
@@ -154,15 +197,18 @@ async def _month(viewer: Viewer, now: datetime) -> Answer:
     )
 
 
-def _caps(viewer: Viewer, month: Answer) -> list[CapUse]:
-    """Each organization's use of its cap; for those who may see organizations."""
-    used = {
-        text_at(group, "org"): sum(nano(group.get(key)) for key in ("settled_usd", "held_usd", "in_doubt_usd"))
-        for group in rows_at(month.body, "groups")
-    }
-    orgs = viewer.settings.orgs if viewer.settings else ()
-    return [
-        CapUse(name=org.name, used_nano=used.get(org.name, 0), cap_nano=org.monthly_cap_nano_usd)
-        for org in orgs
-        if org.monthly_cap_nano_usd is not None
-    ]
+async def _causes(viewer: Viewer) -> failures.Causes | None:
+    """Why jobs failed, where failed jobs are looked for."""
+    if viewer.query.get("status") != "failed":
+        return None
+    answer = await viewer.door.get("/v1/jobs", failures.asked(viewer.query), fresh_seconds=STATUS_SECONDS)
+    return failures.causes(answer)
+
+
+async def _advised(viewer: Viewer, now: datetime) -> Advised:
+    """What the catalog and the door advise; to those who may see settings."""
+    if viewer.settings is None:
+        return Advised()
+    answer = await viewer.door.get("/v1/advice", fresh_seconds=ADVICE_SECONDS)
+    ends = endings(viewer.board.context.catalog, viewer.settings, now.date())
+    return Advised(endings=ends, from_door=said_by(answer.body))

@@ -12,6 +12,7 @@ PAGES: Final = (
     ("/images", "Images"),
     ("/pools", "Pools"),
     ("/ledger", "Ledger"),
+    ("/plan", "Planner"),
     ("/settings", "Settings"),
 )
 
@@ -49,6 +50,11 @@ def note(text: str, level: str = "warn") -> Html:
 def empty(text: str) -> Html:
     """Return what stands where there is nothing to show."""
     return el("p", text, class_="empty")
+
+
+def part(name: str, *children: Child) -> Html:
+    """Return a part of a page that stays live."""
+    return el("div", *children, id=f"live-{name}", data_live=True)
 
 
 def badge(text: str, level: str = "") -> Html:

@@ -26,3 +26,7 @@ class Memory(Generic[Thing]):
         self._things.move_to_end(name)
         while len(self._things) > REMEMBERED_MAX:
             self._things.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._things.clear()

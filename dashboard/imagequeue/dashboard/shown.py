@@ -37,6 +37,13 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{value * 100:,.0f}\N{NO-BREAK SPACE}%"
 
 
+def fine_share(value: float | None) -> str:
+    """Return a share that is small when all is well: one decimal below 10 %."""
+    if value is None or not 0 < value < 0.1:
+        return share(value)
+    return f"{value * 100:.1f}\N{NO-BREAK SPACE}%"
+
+
 def span(seconds: float | None) -> str:
     """Return a length of time by its two largest units: `2 d 3 h`, `4 min 5 s`, `80 ms`."""
     if seconds is None:

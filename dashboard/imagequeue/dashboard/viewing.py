@@ -41,6 +41,11 @@ class Dashboard:
     overviews: Memory[Html]
     history: History
 
+    def forget(self) -> None:
+        """Let nothing that was read before a change be shown after it."""
+        self.answers.clear()
+        self.overviews.clear()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Viewer:

@@ -1,4 +1,4 @@
-"""One job's whole life: what was asked, why it waits, every attempt with its cost, its images. Pure."""
+"""One job's whole life: what was asked, why it waits, attempts with their cost, images, webhooks. Pure."""
 
 import json
 import re
@@ -9,11 +9,10 @@ from typing import Final
 from imagequeue.config.job import PRIORITIES
 from imagequeue.dashboard.door import Answer
 from imagequeue.dashboard.html import Child, Html, el, join
-from imagequeue.dashboard.layout import ROOT, badge, empty, form_token, note, user_text
+from imagequeue.dashboard.layout import ROOT, badge, empty, form_token, note, part, user_text
 from imagequeue.dashboard.pages.jobs import job_link, status_badge, why
-from imagequeue.dashboard.pages.overview import part
 from imagequeue.dashboard.sessions import Session
-from imagequeue.dashboard.shown import NONE, moment, span, usd
+from imagequeue.dashboard.shown import NONE, moment, plural, span, usd
 from imagequeue.dashboard.values import Json, at, count_at, moment_at, number_at, rows_at, text_at, texts_at, usd_at
 
 ATTEMPT_LEVELS: Final = {"settled": "good", "reconciled": "good", "in_doubt": "warn", "voided": "bad", "held": ""}
@@ -21,20 +20,28 @@ SHA256: Final = re.compile(r"[0-9a-f]{64}")
 WAITING: Final = ("queued", "waiting")
 ENDED_BADLY: Final = ("failed", "cancelled", "expired")
 JSON_CHARACTERS_MAX: Final = 100_000
+JOINED: Final = re.compile(r"waits for job ([A-Za-z0-9_-]{1,64}),")
+"""How a job that takes part in another's call says whose; see flight.lua."""
+MESSAGE_LEVELS: Final = {"delivered": "good", "waiting": "", "retrying": "warn", "given_up": "bad"}
 
 
-def job_page(answer: Answer, session: Session, now: datetime) -> Html:
-    """Return the page's content."""
+def job_page(answer: Answer, told: Json, session: Session, now: datetime) -> Html:
+    """Return the page's content; `told` has the messages that webhooks got about the job."""
     if answer.problem:
         return note(answer.problem, "bad")
     job = answer.body
     reason = why(job, now)
     level = "bad" if text_at(job, "error", "code") else "warn"
     return join(
-        part("state", el("p", status_badge(job), " ", _summary(job)), note(reason, level) if reason else None),
+        part(
+            "state",
+            el("p", status_badge(job), " ", _summary(job)),
+            note(reason, level) if reason else None,
+            _joined(job),
+        ),
         el("section", el("h2", "Prompt"), _prompt(job)),
         el("section", el("h2", "Images"), part("images", gallery([job]))),
-        el("section", el("h2", "Life"), part("life", _life(job, now))),
+        el("section", el("h2", "Life"), part("life", _life(job, told, now))),
         el("section", el("h2", "Asked for"), _asked(job)),
         el("section", el("h2", "Do"), part("acts", _acts(job, session))),
         el("section", el("details", el("summary", "As JSON"), el("pre", _written(job), dir="auto"))),
@@ -62,7 +69,8 @@ def _picture(sha256: str, prompt: str) -> Html:
     if not SHA256.fullmatch(sha256):
         return note("The image's digest cannot be read.")
     link = f"{ROOT}/images/{sha256}"
-    return el("a", el("img", src=link, alt=prompt[:200] or "An image without a prompt", loading="lazy"), href=link)
+    alt = prompt[:200] or "An image without a prompt"
+    return el("a", el("img", src=f"{link}/thumbnail", alt=alt, loading="lazy", width=320, height=320), href=link)
 
 
 def _summary(job: Json) -> Html:
@@ -88,15 +96,74 @@ def _prompt(job: Json) -> Html:
     return el("p", prompt, class_="full", dir="auto", tabindex=0)
 
 
-def _life(job: Json, now: datetime) -> Html:
+def _joined(job: Json) -> Html | None:
+    found = JOINED.match(text_at(job, "waiting", "detail")) if text_at(job, "waiting", "reason") == "joined" else None
+    if found is None:
+        return None
+    return el("p", el("a", f"The job that is called: {found[1]}", href=job_link(found[1])))
+
+
+def _life(job: Json, told: Json, now: datetime) -> Html:
     attempts = rows_at(job, "attempts")
-    steps = [_step("Enqueued", moment_at(job, "timings", "enqueued"), "", ())]
+    steps = [_step("Enqueued", moment_at(job, "timings", "enqueued"), "", _start(job))]
     steps += [_attempt(attempt, now) for attempt in attempts]
+    steps += [_wait(job, now)] if text_at(job, "waiting", "reason") else []
     finished = moment_at(job, "timings", "finished")
     if finished is not None:
         failed = text_at(job, "status") in ENDED_BADLY
-        steps.append(_step(text_at(job, "status").capitalize(), finished, "bad" if failed else "good", ()))
+        steps.append(_step(text_at(job, "status").capitalize(), finished, "bad" if failed else "good", _end(job)))
+    steps += [_message(message) for message in reversed(rows_at(told, "webhooks"))]
     return el("ol", *steps, class_="timeline")
+
+
+def _start(job: Json) -> Sequence[Child]:
+    delivery = text_at(job, "job", "delivery")
+    facts = [f"to {text_at(job, 'job', 'model') or 'a model of choice'} at {text_at(job, 'job', 'priority') or NONE}"]
+    facts += ["by batch"] if delivery == "batch" else []
+    queued = number_at(job, "timings", "queued_s")
+    facts += [f"{span(queued)} in the queue"] if queued is not None else []
+    return (el("p", ", ".join(facts)),)
+
+
+def _wait(job: Json, now: datetime) -> Html:
+    until = moment_at(job, "waiting", "until")
+    ends: Sequence[Child] = (
+        ("until ", moment(until)) if until is not None and until > now else ("for as long as it takes",)
+    )
+    reason = text_at(job, "waiting", "reason")
+    title = "In a batch" if reason == "batch" else f"Waits: {reason}"
+    detail = text_at(job, "waiting", "detail")
+    return el(
+        "li",
+        el("strong", user_text(title)),
+        " ",
+        el("span", *ends, class_="quiet"),
+        el("p", user_text(detail)) if detail else None,
+        class_="warn",
+    )
+
+
+def _end(job: Json) -> Sequence[Child]:
+    cost, made = usd_at(job, "cost", "usd"), len(rows_at(job, "images"))
+    facts = [f"{plural(made, 'image')}" if made else "", usd(cost) if cost is not None else ""]
+    delivery = text_at(job, "cost", "delivery")
+    facts += ["by batch, at half the price"] if delivery == "batch" else []
+    said = ", ".join(filter(None, facts))
+    return (el("p", said),) if said else ()
+
+
+def _message(message: Json) -> Html:
+    state = text_at(message, "state")
+    level = MESSAGE_LEVELS.get(state, "")
+    next_try = moment_at(message, "next_try")
+    facts: Sequence[Child] = (
+        el("p", badge(state.replace("_", " "), level), f" after {plural(count_at(message, 'tries'), 'try', 'tries')}"),
+        el("p", "To ", user_text(text_at(message, "url")), class_="quiet"),
+        el("p", user_text(text_at(message, "last_error"))) if text_at(message, "last_error") else None,
+        el("p", "Next try ", moment(next_try)) if next_try is not None else None,
+    )
+    when = moment_at(message, "delivered_at") or moment_at(message, "created_at")
+    return _step(f"Webhook {text_at(message, 'event')}", when, level, facts)
 
 
 def _attempt(attempt: Json, now: datetime) -> Html:
@@ -139,6 +206,7 @@ def _asked(job: Json) -> Html:
     tags = at(wanted, "tags")
     pairs += [(f"tag {key}", str(value)) for key, value in tags.items()] if isinstance(tags, dict) else []
     pairs += [("overflow", ", ".join(texts_at(wanted, "overflow")))]
+    pairs += [(name, text_at(wanted, name)) for name in ("cache", "not_before", "max_cost_usd", "webhook")]
     shown = [(name, value) for name, value in pairs if value]
     return el("dl", *(join(el("dt", user_text(name)), el("dd", user_text(value))) for name, value in shown))
 
@@ -148,16 +216,22 @@ def _acts(job: Json, session: Session) -> Html:
     forms = []
     if status in (*WAITING, "running"):
         forms.append(_form(job_id, session, el("button", "Cancel", name="act", value="cancel")))
-    if status in (*WAITING, *ENDED_BADLY):
-        options = [
-            el("option", name, value=name, selected=name == text_at(job, "job", "priority")) for name in PRIORITIES
-        ]
-        choice = el("select", *options, name="priority", aria_label="Priority")
-        word = "Move to priority" if status == "queued" else "Retry at priority"
+    if status in WAITING:
+        choice = _priorities(job, "move_to")
+        forms.append(_form(job_id, session, el("button", "Move to priority", name="act", value="priority"), choice))
+    if status in ("waiting", *ENDED_BADLY):
+        choice = _priorities(job, "priority")
+        word = "Try now at priority" if status == "waiting" else "Retry at priority"
         forms.append(_form(job_id, session, el("button", word, name="act", value="retry"), choice))
     if status == "succeeded":
         forms.append(_form(job_id, session, el("button", "Keep all images", name="act", value="keep")))
     return el("div", *forms, class_="actions") if forms else empty("Nothing can be done to it as it is.")
+
+
+def _priorities(job: Json, name: str) -> Html:
+    now = text_at(job, "job", "priority")
+    options = [el("option", word, value=word, selected=word == now) for word in PRIORITIES]
+    return el("select", *options, name=name, aria_label="Priority")
 
 
 def _form(job_id: str, session: Session, *children: Child) -> Html:

@@ -9,6 +9,7 @@ from imagequeue.config.job import PRIORITIES
 from imagequeue.dashboard.door import Answer, Parameters
 from imagequeue.dashboard.html import Html, el, join
 from imagequeue.dashboard.layout import ROOT, badge, empty, form_token, note, table, user_text
+from imagequeue.dashboard.pages.failures import Causes, causes_section
 from imagequeue.dashboard.sessions import Session
 from imagequeue.dashboard.shown import NONE, moment, span, usd
 from imagequeue.dashboard.values import Json, moment_at, rows_at, text_at, usd_at
@@ -21,7 +22,7 @@ LEVELS: Final[Mapping[str, str]] = {
     "waiting": "warn",
     "cancelled": "warn",
 }
-FILTERS: Final = ("status", "model", "priority", "tenant", "tag")
+FILTERS: Final = ("q", "status", "model", "priority", "tenant", "tag", "error")
 PAGE_SIZE: Final = 50
 
 
@@ -31,13 +32,15 @@ def asked(query: Mapping[str, str]) -> list[tuple[str, str]]:
     return [*named, ("limit", str(PAGE_SIZE))]
 
 
-def jobs_page(answer: Answer, query: Mapping[str, str], session: Session, now: datetime) -> Html:
+def jobs_page(
+    answer: Answer, query: Mapping[str, str], session: Session, now: datetime, causes: Causes | None = None
+) -> Html:
     """Return the page's content."""
-    rows = rows_at(answer.body, "jobs")
     return join(
         _filters(query),
         note(answer.problem, "bad") if answer.problem else None,
-        el("section", _listed(rows, session, now), _pages(answer, query)) if not answer.problem else None,
+        causes_section(causes, query, session) if causes is not None else None,
+        el("section", _listed(answer, session, now), _pages(answer, query)) if not answer.problem else None,
     )
 
 
@@ -67,11 +70,13 @@ def why(job: Json, now: datetime) -> str:
 def _filters(query: Mapping[str, str]) -> Html:
     return el(
         "form",
+        _field("words of the prompt, or an id", query, "lighthouse", name="q"),
         _select("status", STATUSES, query),
         _field("model", query, "dall-e-3"),
         _select("priority", PRIORITIES, query),
         _field("tenant", query, "default"),
         _field("tag", query, "key=value"),
+        _field("cause of failure", query, "content_policy_violation", name="error"),
         el("button", "Show", class_="main"),
         el("a", "All", class_="button", href=f"{ROOT}/jobs"),
         class_="filters",
@@ -86,13 +91,16 @@ def _select(name: str, words: Sequence[str], query: Mapping[str, str]) -> Html:
     return el("label", name, el("select", el("option", "any", value=""), *options, name=name))
 
 
-def _field(name: str, query: Mapping[str, str], example: str) -> Html:
-    return el("label", name, el("input", name=name, value=query.get(name, ""), placeholder=example, maxlength=200))
+def _field(label: str, query: Mapping[str, str], example: str, name: str = "") -> Html:
+    name = name or label
+    return el("label", label, el("input", name=name, value=query.get(name, ""), placeholder=example, maxlength=200))
 
 
-def _listed(rows: Sequence[Json], session: Session, now: datetime) -> Html:
+def _listed(answer: Answer, session: Session, now: datetime) -> Html:
+    rows = rows_at(answer.body, "jobs")
     if not rows:
-        return empty("No job is like that.")
+        looked = "No job is like that among those looked at so far; the next page goes on."
+        return empty(looked if text_at(answer.body, "next") else "No job is like that.")
     tick_all = el("input", type_="checkbox", data_all=True, aria_label="Tick all jobs of this page")
     names = (
         ("status", ""),
@@ -108,6 +116,8 @@ def _listed(rows: Sequence[Json], session: Session, now: datetime) -> Html:
         el("label", tick_all, " all of this page"),
         el("button", "Retry ticked", name="act", value="retry"),
         el("button", "Cancel ticked", name="act", value="cancel"),
+        el("button", "Move ticked to", name="act", value="priority"),
+        el("select", *(el("option", name, value=name) for name in PRIORITIES), name="move_to", aria_label="Priority"),
     ]
     return el(
         "form",

@@ -1,14 +1,14 @@
-"""What was spent, by day, model, organization, tenant or tag; per image made and kept; what is in doubt. Pure."""
+"""What was spent, by day, model, organization, tenant or tag; per image made and kept; what was saved. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from imagequeue.dashboard.door import Answer, Parameters
 from imagequeue.dashboard.html import Html, el, join
-from imagequeue.dashboard.layout import ROOT, empty, note, table, user_text
-from imagequeue.dashboard.pages.overview import part
+from imagequeue.dashboard.layout import ROOT, empty, note, part, table, user_text
+from imagequeue.dashboard.pages.books import books_sections
 from imagequeue.dashboard.shown import count, usd
 from imagequeue.dashboard.values import Json, count_at, number_at, rows_at, text_at, usd_at
 
@@ -25,15 +25,17 @@ def asked(query: Mapping[str, str], today: date) -> Parameters:
     return [("group_by", _group(query)), *since]
 
 
-def ledger_page(answer: Answer, query: Mapping[str, str]) -> Html:
-    """Return the page's content."""
+def ledger_page(answer: Answer, books: Mapping[str, Answer], query: Mapping[str, str], now: datetime) -> Html:
+    """Return the page's content; `books` has the ledger's state beside the sums, by name."""
     if answer.problem:
         return join(_choice(query), note(answer.problem, "bad"))
     return join(
         _choice(query),
         part("totals", _totals(answer.body)),
         el("section", el("h2", f"By {_group(query)}"), part("groups", _groups(answer.body, _group(query)))),
+        el("section", el("h2", "Saved"), part("savings", _savings(answer.body))),
         el("section", el("h2", "Attempts"), part("attempts", _attempts(answer.body))),
+        *books_sections(books, now),
     )
 
 
@@ -69,7 +71,8 @@ def _totals(body: Json) -> Html:
         (count(count_at(body, "images")), "images"),
         (usd(usd_at(body, "usd_per_image")), "an image"),
         (usd(usd_at(body, "usd_per_kept_image")), "a kept image"),
-        (usd(usd_at(body, "saved_usd")), "saved by the cache"),
+        (usd(usd_at(body, "saved_usd")), "saved"),
+        (count(number_at(body, "regenerations_per_intent")), "regenerations per intent"),
     )
     return el("ul", *(el("li", el("strong", value), el("span", name)) for value, name in tiles), class_="tiles")
 
@@ -114,6 +117,17 @@ def _row(group: Json, by: str, most: Decimal) -> Html:
         el("td", bar),
         *(el("td", value, class_="number") for value in numbers),
     )
+
+
+def _savings(body: Json) -> Html:
+    names = (
+        ("cache", "answered by stored results"),
+        ("coalesced", "answered by another job's call"),
+        ("batch", "batches at half the price"),
+        ("overflow", "overflow to dearer models (below zero: a premium)"),
+    )
+    pairs = [join(el("dt", label), el("dd", usd(usd_at(body, "savings", name)))) for name, label in names]
+    return el("dl", *pairs)
 
 
 def _attempts(body: Json) -> Html:

@@ -1,19 +1,22 @@
-"""The first page: whether it is fine, what waits and runs, the pace against the ceilings, and the money. Pure."""
+"""The first page: whether it is fine, what waits and runs, how calls go, the pace against ceilings, money. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
+from imagequeue.dashboard.advice import Advised, advice
 from imagequeue.dashboard.chart import chart
 from imagequeue.dashboard.door import Answer
-from imagequeue.dashboard.findings import CapUse, dollars, findings
+from imagequeue.dashboard.findings import CapUse, Seen, dollars, findings
 from imagequeue.dashboard.history import History
-from imagequeue.dashboard.html import Child, Html, el, join
-from imagequeue.dashboard.layout import ROOT, badge, empty, note, table
-from imagequeue.dashboard.shown import NONE, count, moment, share, span, usd
+from imagequeue.dashboard.html import Html, el, join
+from imagequeue.dashboard.layout import ROOT, badge, empty, note, part, table, user_text
+from imagequeue.dashboard.shown import NONE, count, fine_share, moment, plural, share, span, usd
 from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, usd_at
 
+CAPS_MAX = 20
+"""The fullest so many are shown."""
 COUNTED = (
     (("attempts", "settled"), "calls answered with images"),
     (("attempts", "voided"), "calls refused or failed, not billed"),
@@ -28,7 +31,10 @@ class Overview:
     status: Answer
     today: Answer
     month: Answer
+    calls: Answer
+    webhooks: Answer
     caps: Sequence[CapUse]
+    advised: Advised
     history: History
     now: datetime
 
@@ -45,16 +51,21 @@ def overview(found: Overview) -> Html:
         el("section", el("h2", "Pace against the ceiling, last 10 minutes"), part("pools", _pools(found))),
         el("section", el("h2", "Money"), part("money", _money(found))),
         el("section", el("h2", "Workers"), part("workers", _workers(status))),
+        _webhooks(found.webhooks.body),
+        part("advice", _advice(found)),
     )
 
 
-def part(name: str, *children: Child) -> Html:
-    """Return a part of a page that stays live."""
-    return el("div", *children, id=f"live-{name}", data_live=True)
-
-
 def _findings(found: Overview) -> Html:
-    said = findings(found.status.body, found.month.body, found.caps, found.now)
+    seen = Seen(
+        status=found.status.body,
+        month=found.month.body,
+        caps=found.caps,
+        calls=found.calls.body,
+        webhooks=found.webhooks.body,
+        ledger_problem=found.month.problem or found.today.problem,
+    )
+    said = findings(seen, found.now)
     return el("ul", *(el("li", finding.text, class_=finding.level, dir="auto") for finding in said), class_="notes")
 
 
@@ -63,10 +74,29 @@ def _tiles(status: Json, found: Overview) -> Html:
     figures = [(name, count(count_at(totals, name))) for name in ("queued", "running", "waiting", "parked", "failed")]
     hints = {"waiting": "waiting for a time", "parked": "waiting for a person", "running": "in flight"}
     tiles = [_tile(value, hints.get(name, name), f"{ROOT}/jobs?status={_STATUS[name]}") for name, value in figures]
-    today = usd(usd_at(found.today.body, "settled_usd"))
+    ages = [age for queue in rows_at(status, "queues") if (age := number_at(queue, "oldest_s")) is not None]
+    oldest = _tile(span(max(ages, default=None)), "age of the oldest job", f"{ROOT}/jobs?status=queued")
+    return el("ul", *tiles, oldest, *_calls(status, found.calls.body), *_spent(found), class_="tiles")
+
+
+def _calls(status: Json, calls: Json) -> list[Html]:
+    failed = f"{ROOT}/jobs?status=failed"
+    return [
+        _tile(span(number_at(calls, "p50_s")), "median call", "#live-pools"),
+        _tile(span(number_at(calls, "p95_s")), "95 of 100 calls are faster", "#live-pools"),
+        _tile(fine_share(number_at(calls, "error_rate")), "calls failed, 10 minutes", failed),
+        _tile(share(number_at(status, "cache", "hit_rate")), "from the cache, a day", f"{ROOT}/ledger"),
+    ]
+
+
+def _spent(found: Overview) -> list[Html]:
+    today, month = (usd(usd_at(answer.body, "settled_usd")) for answer in (found.today, found.month))
     images = count(number_at(found.today.body, "images"))
-    money = [_tile(today, "spent today (UTC)", f"{ROOT}/ledger"), _tile(images, "images today", f"{ROOT}/images")]
-    return el("ul", *tiles, *money, class_="tiles")
+    return [
+        _tile(images, "images today (UTC)", f"{ROOT}/images"),
+        _tile(today, "spent today (UTC)", f"{ROOT}/ledger?span=today"),
+        _tile(month, "spent this month", f"{ROOT}/ledger"),
+    ]
 
 
 _STATUS = {"queued": "queued", "running": "running", "waiting": "waiting", "parked": "waiting", "failed": "failed"}
@@ -186,16 +216,20 @@ def _figures(name: str, figures: Sequence[str]) -> Html:
 def _caps(caps: Sequence[CapUse]) -> Html | None:
     if not caps:
         return None
+    fullest = sorted(caps, key=lambda cap: cap.share, reverse=True)[:CAPS_MAX]
+    more = len(caps) - len(fullest)
     rows = [
         el(
             "tr",
-            el("th", cap.name, scope="row"),
+            el("th", user_text(cap.name), scope="row"),
+            el("td", cap.period, class_="quiet nowrap"),
             el("td", meter(cap.share, f"{cap.name}: {share(cap.share)} of its cap")),
             el("td", f"{dollars(cap.used_nano)} of {dollars(cap.cap_nano)}", class_="number"),
         )
-        for cap in caps
+        for cap in fullest
     ]
-    return table("Use of this month's caps", (("cap", ""), ("used", ""), ("", "number")), rows)
+    listed = table("Use of caps, the fullest first", (("cap", ""), ("", ""), ("used", ""), ("dollars", "number")), rows)
+    return join(listed, el("p", f"{more} more are less used.", class_="quiet") if more else None)
 
 
 def meter(used: float, label: str) -> Html:
@@ -203,6 +237,35 @@ def meter(used: float, label: str) -> Html:
     return el(
         "meter", min=0, max=1, low=0.5, high=0.8, optimum=0, value=round(min(max(used, 0.0), 1.0), 4), aria_label=label
     )
+
+
+def _webhooks(body: Json) -> Html | None:
+    rows = [
+        el(
+            "tr",
+            el("th", user_text(text_at(one, "name")), scope="row", class_="nowrap"),
+            el("td", badge("disabled", "bad") if one.get("disabled") is True else badge("in use", "good")),
+            *(el("td", count(count_at(one, key)), class_="number") for key in ("delivered", "failed", "given_up")),
+            el("td", user_text(text_at(one, "last_error") or NONE)),
+        )
+        for one in rows_at(body, "endpoints")
+    ]
+    if not rows:
+        return None
+    numbers = (("delivered", "number"), ("failed", "number"), ("given up", "number"))
+    listed = table("Webhooks", (("endpoint", ""), ("state", ""), *numbers, ("last error", "")), rows)
+    waits = (
+        f"{plural(count_at(body, 'waiting'), 'message')} wait to be sent, {count_at(body, 'retrying')} failed before."
+    )
+    return el("section", el("h2", "Webhooks"), part("webhooks", listed, el("p", waits, class_="quiet")))
+
+
+def _advice(found: Overview) -> Html | None:
+    said = advice(found.status.body, found.month.body, found.advised)
+    if not said:
+        return None
+    items = (el("li", user_text(text)) for text in said)
+    return el("section", el("h2", "Worth knowing"), el("ul", *items, class_="advice"))
 
 
 def _workers(status: Json) -> Html:

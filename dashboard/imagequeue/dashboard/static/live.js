@@ -1,11 +1,14 @@
-// Keeps a page live: asks for it again every two seconds while it is looked at, and puts the parts that changed in place.
+// Keeps a page live while it is looked at: the server sends it anew when it changed, and the changed parts are put in
+// place. Where server-sent events do not come through, the page is asked for every two seconds instead.
 // The parts are the server's own escaped markup; a document made by DOMParser runs no scripts.
 "use strict";
 
 const LIVE_MS = 2000;
+const LATE_MS = 4 * LIVE_MS;
 const state = document.getElementById("live-state");
 const shown = new Map();
-let failures = 0;
+let source = null;
+let heard = Date.now();
 
 function inOwnZone(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -44,24 +47,53 @@ function tell(text, bad) {
   state.className = bad ? "bad" : "";
 }
 
-async function refresh() {
+function tellLost() {
+  const seconds = Math.round((Date.now() - heard) / 1000);
+  tell("Not live: the page cannot be reached. Figures are those of " + seconds + " s ago.", true);
+}
+
+function show(page, ok) {
+  heard = Date.now();
+  replaceChanged(new DOMParser().parseFromString(page, "text/html"));
+  tell(ok ? "Live" : "Not live: see above.", !ok);
+}
+
+function listen() {
+  if (source) return;
+  source = new EventSource("/dashboard/live?page=" + encodeURIComponent(location.pathname + location.search));
+  source.onmessage = (event) => {
+    const told = JSON.parse(event.data);
+    show(told.page, told.ok);
+  };
+  source.addEventListener("same", () => { heard = Date.now(); });
+}
+
+function hush() {
+  if (source) source.close();
+  source = null;
+}
+
+async function ask() {
   try {
     const answer = await fetch(location.href, { redirect: "error", credentials: "same-origin" });
     if (answer.status === 401 || answer.status === 403) throw new Error("not let in");
-    replaceChanged(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    failures = 0;
-    tell(answer.ok ? "Live" : "Not live: see above.", !answer.ok);
+    show(await answer.text(), answer.ok);
   } catch {
-    failures += 1;
-    tell("Not live: the page cannot be reached. Figures are those of " + failures * LIVE_MS / 1000 + " s ago or older.", true);
+    tellLost();
   }
 }
 
 async function forever() {
   while (document.querySelector("[data-live]")) {
+    if (document.visibilityState !== "visible") hush();
+    else if (source && source.readyState === EventSource.CLOSED) {
+      hush();
+      await ask();
+    } else if (source && Date.now() - heard > LATE_MS) tellLost();
+    else listen();
     await new Promise((resolve) => setTimeout(resolve, LIVE_MS));
-    if (document.visibilityState === "visible") await refresh();
   }
+  hush();
 }
 
 for (const box of document.querySelectorAll("input[data-all]")) {
@@ -69,5 +101,10 @@ for (const box of document.querySelectorAll("input[data-all]")) {
     for (const one of box.form.querySelectorAll("input[name=id]")) one.checked = box.checked;
   });
 }
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  heard = Date.now();
+  if (document.querySelector("[data-live]")) listen();
+});
 inOwnZone(document);
 forever();

@@ -144,6 +144,7 @@ def _context(door: Door) -> MountContext:
         acts=door.acts,
         status=door.status,
         is_open=lambda: door.access.open,
+        is_closing=lambda: door.announcements.closing,
         key_of=door.access.key_of,
         check_same_machine=check_same_machine,
     )

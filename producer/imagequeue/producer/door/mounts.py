@@ -62,6 +62,7 @@ class MountContext:
 
     `is_open()` says that nobody needs a key; each request must then pass `check_same_machine`, which raises an
     ImageQueueError for those of other sites' pages. Otherwise `key_of(token)` gives the active key that a token is.
+    `is_closing()` says that the door was told to stop: what lasts, such as a stream, must end then.
     """
 
     settings: Settings
@@ -73,6 +74,7 @@ class MountContext:
     acts: Acts
     status: StatusSource
     is_open: Callable[[], bool]
+    is_closing: Callable[[], bool]
     key_of: Callable[[str], Key | None]
     check_same_machine: Callable[[Request], None]
 
