@@ -52,7 +52,7 @@ from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.reporting import Reporting
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
-from imagequeue.worker.stopping import StopRequests
+from imagequeue.worker.stopping import StopRequests, end_tasks
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
@@ -255,9 +255,7 @@ async def _live(
     try:
         await engine.run()
     finally:
-        for task in loops:
-            task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await end_tasks(loops)
         identity.keeper.stop()
         returned = await identity.claims.retire(board.queues, ttl_seconds=settings.result_ttl_seconds)
         log.info("worker stopped", worker=identity.claims.worker, returned=returned)

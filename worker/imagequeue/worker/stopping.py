@@ -2,9 +2,24 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CANCEL_SECONDS = 0.5
+CANCELS_MAX = 20
+
+
+async def end_tasks(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, a bounded number of times.
+
+    Once is not enough: a client library may take a cancellation for a timeout of its own, and the task goes on.
+    """
+    left = set(tasks)
+    for _ in range(CANCELS_MAX):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
 
 
 class StopRequests:
