@@ -11,7 +11,7 @@ from views_stage import MODEL, Stage, image_us, on_stage
 from imagequeue.config.catalog import load_catalog
 from imagequeue.config.orgs import Org
 from imagequeue.config.settings import Settings
-from imagequeue.queue import pools, tenants
+from imagequeue.queue import budget, pools, tenants
 from imagequeue.queue.ceilings import pools_of
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
@@ -21,6 +21,7 @@ from imagequeue.queue.waits import Place, Scene, why_queued
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_US = int(NOW.timestamp() * 1_000_000)
 POOL = f"main|{MODEL}"
+SHORT_OF_MONEY = budget.worded(budget.Short(detail="month", until=NOW + timedelta(seconds=5)))
 RECORD = JobRecord(id="x", status="queued", queue=f"{MODEL}.default")
 SERVED = pools_of(load_catalog(), [Org(name="main", base_url="http://127.0.0.1:9/v1", tier="5")])
 SCENE = Scene(now=NOW, pools=SERVED, pace_fraction=0.9, workers=1)
@@ -66,7 +67,7 @@ def test_more_jobs_ahead_or_a_slower_pool_never_mean_an_earlier_start(
         (
             replace(
                 SCENE,
-                states={POOL: PoolState(name=POOL, suspended="budget: month", suspended_until_us=NOW_US + 5_000_000)},
+                states={POOL: PoolState(name=POOL, suspended=SHORT_OF_MONEY, suspended_until_us=NOW_US + 1_000_000)},
             ),
             "budget",
             NOW + timedelta(seconds=5),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import time
+import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -92,9 +92,15 @@ def view(site: WorkerSite, job_id: str) -> JobView:
     return asyncio.run(story())
 
 
-def burst_until(site: WorkerSite, status: str, job_id: str) -> None:
-    """Run workers until the job has that status in RQ's words."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while site.status(job_id) != status:
-        assert time.monotonic() < deadline, site.status(job_id)
-        site.burst()
+def work_until(site: WorkerSite, status: str, job_id: str) -> None:
+    """Run a worker until the job has that status in RQ's words."""
+
+    async def story() -> None:
+        worker = asyncio.create_task(main._work(site.settings, main.WorkerOptions()))
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while site.status(job_id) != status:  # noqa: ASYNC110 - what changes is in another process
+                await asyncio.sleep(0.02)
+        signal.raise_signal(signal.SIGTERM)  # which the worker listens to
+        await worker
+
+    asyncio.run(story())

@@ -13,6 +13,7 @@ from imagequeue.config.catalog import Catalog
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.job import PRIORITIES
 from imagequeue.config.settings import Settings
+from imagequeue.queue import budget
 from imagequeue.queue import pools as pool_states
 from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.image_sources import ImageSources, read_sources
@@ -158,6 +159,8 @@ def _pool(
     name: str, pool: Pool | None, state: PoolState, rate: float | None, fraction: float, now_us: float
 ) -> PoolStatus:
     ceiling = pool.limits.images_per_minute if pool else None
+    short = budget.read(state.suspended)
+    ends = _moment(state.suspended_until_us) if state.suspended and state.suspended_until_us else None
     return PoolStatus(
         name=name,
         org=name.partition("|")[0],
@@ -170,8 +173,8 @@ def _pool(
         used_share=None if rate is None or not ceiling else round(rate / ceiling, 4),
         paused_until=_moment(state.paused_until_us) if state.paused_until_us > now_us else None,
         pause_reason=state.pause_reason if state.paused_until_us > now_us else "",
-        suspended=state.suspended,
-        suspended_until=_moment(state.suspended_until_us) if state.suspended and state.suspended_until_us else None,
+        suspended=state.suspended if short is None else budget.worded(replace(short, until=None)),
+        suspended_until=ends if short is None else short.until,
         images_started=state.starts,
         calls_refused=state.refused,
         lowered=_lowered(pool, state),

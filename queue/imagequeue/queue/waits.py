@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from imagequeue.queue import budget
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
@@ -12,8 +13,6 @@ from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
 from imagequeue.queue.views import Reason, Waiting
 
-BUDGET_PREFIX: Final = "budget: "
-"""How the reason of a suspension begins that ends when money is free again."""
 FORECAST: Final = timedelta(days=365)
 """Beyond this no start is foretold."""
 
@@ -98,11 +97,21 @@ def _reason(word: str) -> Reason:
 
 
 def _suspended(states: Sequence[PoolState]) -> Waiting:
-    ends = [state.suspended_until_us for state in states if state.suspended_until_us]
-    first = min(states, key=lambda state: state.suspended_until_us or float("inf"))
-    reason: Reason = "budget" if first.suspended.startswith(BUDGET_PREFIX) else "paused"
-    detail = f"{first.name} is suspended: {first.suspended.removeprefix(BUDGET_PREFIX)}"
-    return Waiting(reason=reason, until=_moment(min(ends)) if ends else None, detail=detail)
+    """Why none of the pools starts anything: what ends first."""
+    first = min(states, key=lambda state: (_suspension_ends(state) is None, _suspension_ends(state) or _moment(0)))
+    short = budget.read(first.suspended)
+    return Waiting(
+        reason="paused" if short is None else "budget",
+        until=_suspension_ends(first),
+        detail=f"{first.name} is suspended: {first.suspended if short is None else short.detail}",
+    )
+
+
+def _suspension_ends(state: PoolState) -> datetime | None:
+    short = budget.read(state.suspended)
+    if short is not None:
+        return short.until
+    return _moment(state.suspended_until_us) if state.suspended_until_us else None
 
 
 def _paused_until(serving: Sequence[Pool], scene: Scene) -> datetime | None:

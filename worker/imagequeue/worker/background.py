@@ -1,4 +1,4 @@
-"""What a worker does beside running jobs: batches, reconciliation, and what lost workers left held."""
+"""What a worker does beside running jobs: batches, reconciliation, warnings of caps, what lost workers left held."""
 
 from collections.abc import Coroutine
 
@@ -16,6 +16,7 @@ from imagequeue.worker.batch_api import BatchApi
 from imagequeue.worker.batch_results import Results
 from imagequeue.worker.batch_turn import BatchPace
 from imagequeue.worker.batcher import Batcher
+from imagequeue.worker.cap_watch import CapWatch
 from imagequeue.worker.download import Downloader
 from imagequeue.worker.health import Health
 from imagequeue.worker.reconciler import Reconciler
@@ -61,4 +62,5 @@ def background(
         clock=clock,
         pace=BatchPace(gather=settings.batch_gather_seconds, poll=settings.batch_poll_seconds),
     )
-    return reconciler.run(), sweeper.run(), batcher.run()
+    cap_watch = CapWatch(ledger=ledger, scripts=scripts, clock=clock)
+    return reconciler.run(), sweeper.run(), batcher.run(), cap_watch.run()

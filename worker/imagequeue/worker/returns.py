@@ -13,7 +13,7 @@ from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.api import CapReached, FailureStatus, JobFailure, Outcome
 from imagequeue.ledger.ledger import Ledger
-from imagequeue.queue import pools, tenants
+from imagequeue.queue import budget, pools, tenants
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.claims import PARKED, Claim, Claims, Ending
 from imagequeue.queue.flights import flight_of
@@ -231,7 +231,7 @@ class Returns:
             )
             await self._persist(lambda: tenants.hold(self._scripts, held, self._queues()))
         else:
-            reason = f"budget: {detail}"
+            reason = budget.worded(budget.Short(detail=detail, until=cap.until))
             await self._persist(
                 lambda: pools.suspend(self._scripts, pool.name, reason=reason, for_us=int(recheck_seconds * 1_000_000))
             )

@@ -8,6 +8,7 @@ import typer
 from imagequeue.producer.commands.switches import register as register_switches
 
 if TYPE_CHECKING:
+    from imagequeue.ledger.cap_report import CapStatus
     from imagequeue.ledger.provider_state import ProviderState
     from imagequeue.producer.client import AsyncImageQueue
     from imagequeue.producer.commands.status_view import Section
@@ -48,9 +49,10 @@ async def _once(*, as_json: bool) -> None:
             found = await reader.read()
         health = await _webhooks(queue)
         agreed = await _provider(queue)
+        caps = await _caps(queue)
     if as_json:
         more = {**({"webhooks": health.as_json()} if health else {}), **(agreed.as_json() if agreed else {})}
-        print_json({**found.as_json(), **more})
+        print_json({**found.as_json(), **more, **({"caps": [cap.as_json() for cap in caps]} if caps else {})})
         return
     _print(found)
     if health is not None:
@@ -63,6 +65,12 @@ async def _once(*, as_json: bool) -> None:
 
         typer.echo("")
         print_agreement(agreed)
+    warned = tuple(cap for cap in caps if cap.warnings)
+    if warned:
+        from imagequeue.producer.commands.ledger_caps import print_caps
+
+        typer.echo("")
+        print_caps(warned)
 
 
 async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
@@ -72,6 +80,14 @@ async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
     from imagequeue.queue.webhook_health import read_webhook_health
 
     return await read_webhook_health(queue.scripts, await queue.ledger(), queue.settings.webhooks)
+
+
+async def _caps(queue: "AsyncImageQueue") -> "tuple[CapStatus, ...]":
+    """How far caps are used, with their warnings; none without caps, which spares opening the ledger."""
+    from imagequeue.producer.caps import configured_caps
+
+    configured = configured_caps(queue.settings)
+    return await (await queue.ledger()).caps(configured) if configured else ()
 
 
 async def _provider(queue: "AsyncImageQueue") -> "ProviderState | None":

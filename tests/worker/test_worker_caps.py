@@ -1,0 +1,143 @@
+"""Caps of each kind, end to end: the job that meets one says which and until when, and goes on when it may."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from worker_money import a_minute_passes, configure, reset, shift_clocks, view, with_ledger, work_until
+from worker_site import WorkerSite, worker_site
+
+from imagequeue.config.clock import SystemClock
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
+from imagequeue.queue.connection import connect
+from imagequeue.queue.scripts import Scripts
+from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
+from imagequeue.simulator.latency import Latency
+from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.worker.cap_watch import CapWatch
+
+CALL_USD = "0.04"
+"""What a call costs: one image of dall-e-3 in standard quality."""
+Raise = Callable[[WorkerSite, str], None]
+Turn = Callable[[str], datetime]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[RunningSimulator]:
+    """Yield a provider without limits."""
+    org = SimulatedOrg(name="main", limits={"dall-e-3": GroupLimits()})
+    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
+    with running_simulator(config) as running:
+        yield running
+
+
+@pytest.fixture
+def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
+    """Return a site with one organization."""
+    simulator.control.reset()
+    simulator.control.set_faults()
+    return worker_site(server_url, simulator, tmp_path)
+
+
+def org_month(site: WorkerSite, usd: str) -> None:
+    """Set the organization's cap."""
+    configure(site, monthly_cap_usd=usd)
+
+
+def of_tenant(name: str) -> Raise:
+    """Return what sets the tenant's cap of that name."""
+    return lambda site, usd: reset(site, IMAGEQUEUE_TENANT_CAPS=f'{{"default": {{"{name}": "{usd}"}}}}')
+
+
+CAPS: list[tuple[str, Raise, Turn | None]] = [
+    ("org:{month}:main", org_month, start_of_next_month),
+    ("tenant:{month}:default", of_tenant("month_usd"), start_of_next_month),
+    ("tenant:{day}:default", of_tenant("day_usd"), start_of_next_day),
+    ("tenant:total:default", of_tenant("total_usd"), None),
+]
+
+
+@pytest.mark.parametrize(("scope", "set_cap", "turn"), CAPS, ids=["org-month", "month", "day", "total"])
+def test_a_job_waits_for_its_cap_and_goes_on_when_it_is_raised_or_starts_anew(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch, scope: str, set_cap: Raise, turn: Turn | None
+) -> None:
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    named = scope.format(day=today, month=today[:7])
+    anew = None if turn is None else turn(today)
+    set_cap(site, CALL_USD)
+    ids = [site.put() for _ in range(2)]
+    work_until(site, "finished", ids[0])
+    waits(site, ids[1], f"{named}: 0.040000000 of 0.040000000 dollars are used or held", anew)
+    set_cap(site, "0.08")
+    a_minute_passes(site)
+    work_until(site, "finished", ids[1])
+    if anew is None:
+        return
+    last = site.put()
+    site.burst()
+    waits(site, last, f"{named}: 0.080000000 of 0.080000000", anew)
+    shift_clocks(monkeypatch, anew - datetime.now(UTC) + timedelta(seconds=1))
+    a_minute_passes(site)
+    work_until(site, "finished", last)
+    assert site.attempts(last)[-1].held_at >= anew
+
+
+def waits(site: WorkerSite, job_id: str, why: str, until: datetime | None) -> None:
+    """Hold the job's view against what it waits for; nothing was called for it."""
+    assert (site.status(job_id), site.states(job_id)) == ("queued", [])
+    waiting = view(site, job_id).waiting
+    assert waiting is not None
+    assert (waiting.reason, waiting.until) == ("budget", until)
+    assert why in waiting.detail
+
+
+def test_a_job_over_its_own_ceiling_fails_and_says_so(site: WorkerSite) -> None:
+    name = site.put(max_cost_usd="0.039999999")
+    site.burst()
+    assert (site.status(name), site.states(name)) == ("failed", [])
+    error = site.error(name)
+    assert error["code"] == "max_cost_exceeded"
+    assert f"job:total:{name}: 0.000000000 of 0.039999999 dollars" in error["message"]
+
+
+def test_each_warning_is_logged_once_whoever_looks(site: WorkerSite) -> None:
+    org_month(site, "0.05")
+    work_until(site, "finished", site.put())
+
+    async def look(ledger: Ledger) -> int:
+        client = connect(site.environ["IMAGEQUEUE_REDIS_URL"])
+        watch = CapWatch(ledger=ledger, scripts=Scripts(client, site.settings.keys), clock=SystemClock())
+        told = sum(await asyncio.gather(watch.look(), watch.look()))
+        await client.aclose()
+        return told
+
+    with capture_logs() as logs:
+        assert [with_ledger(site, look) for _ in range(2)] == [2, 0]
+    assert [(line["percent"], line["used_usd"], line["limit_usd"]) for line in logs] == [
+        (50, "0.040000000", "0.050000000"),
+        (80, "0.040000000", "0.050000000"),
+    ]
+
+
+def test_status_shows_the_caps_that_warned(site: WorkerSite) -> None:
+    org_month(site, "0.05")
+    work_until(site, "finished", site.put())
+    shown = json.loads(status(site, "--json"))
+    (cap,) = shown["caps"]
+    assert (cap["kind"], cap["name"], cap["used_share"]) == ("org_month", "main", 0.8)
+    assert [warning["percent"] for warning in cap["warnings"]] == [50, 80]
+    assert "80 % since" in status(site)
+
+
+def status(site: WorkerSite, *words: str) -> str:
+    """Return what `imagequeue status` prints."""
+    command = [str(Path(sys.executable).parent / "imagequeue"), "status", *words]
+    environ = {**site.environ, "COLUMNS": "300"}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
