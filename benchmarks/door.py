@@ -161,12 +161,13 @@ def _bulk(url: str, door: psutil.Process, lines: int) -> dict[str, object]:
         for start in range(0, lines, 1_000):
             yield "".join(json.dumps(_job(i)) + "\n" for i in range(start, min(start + 1_000, lines))).encode()
 
-    before, started = peak_megabytes(door.pid), time.perf_counter()
+    before, used, started = peak_megabytes(door.pid), cpu_seconds(door), time.perf_counter()
     answer = httpx.post(f"{url}/v1/jobs/bulk", content=body(), timeout=600).raise_for_status()
     took = time.perf_counter() - started
     assert answer.json()["created"] == lines, answer.text
     return {
         f"bulk of {lines} lines: s": took,
+        f"bulk of {lines} lines: CPU ms each": 1000 * (cpu_seconds(door) - used) / lines,
         f"bulk of {lines} lines: MB at most": peak_megabytes(door.pid),
         f"bulk of {lines} lines: MB before": before,
     }

@@ -1,6 +1,7 @@
 """Jobs over HTTP: submit, look, wait, list, cancel, retry, keep, follow, in bulk."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -193,6 +194,60 @@ def test_events_follow_a_job_to_its_end(client: httpx.Client) -> None:
                 view = json.loads(line.removeprefix("data: "))
     assert names == ["waiting", "cancelled"]
     assert view["id"] == job_id
+
+
+def test_events_of_some_jobs_end_when_all_have(client: httpx.Client) -> None:
+    ids = [submit(client, not_before=LATER) for _ in range(3)]
+    seen: list[tuple[str, str]] = []
+    with client.stream("GET", "/v1/jobs/events", params={"id": ids}) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                view = json.loads(line.removeprefix("data: "))
+                seen.append((view["id"], view["status"]))
+                if len(seen) == len(ids):
+                    for job_id in ids:
+                        httpx.post(f"{client.base_url}/v1/jobs/{job_id}/cancel")
+    assert seen[:3] == [(job_id, "waiting") for job_id in ids]
+    assert sorted(seen[3:]) == sorted((job_id, "cancelled") for job_id in ids)
+
+
+def test_events_are_of_jobs_that_are_named_known_and_ones_own(client: httpx.Client, stack: Stack) -> None:
+    path = "/v1/jobs/events"
+    for query in ({}, {"id": [str(i) for i in range(101)]}, {"ids": "x"}):
+        answer = client.get(path, params=query)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "ids" if "ids" in query else "id")
+    mine = submit(client, not_before=LATER, tenant="red")
+    assert client.get(path, params={"id": [mine, "0" * 32]}).status_code == 404
+    with stack.client("blue") as blue:
+        assert blue.get(path, params={"id": mine}).status_code == 403
+    client.post(f"/v1/jobs/{mine}/cancel")
+
+
+def test_a_bulk_whose_client_leaves_queues_whole_chunks_and_is_sent_again_without_doubles(client: httpx.Client) -> None:
+    tenant = f"t{uuid4().hex}"
+    job = {"model": "dall-e-3", "tenant": tenant, "not_before": LATER}
+    lines = [json.dumps(job | {"prompt": f"cat {i}", "idempotency_key": f"{i}"}) for i in range(1_200)]
+    body = "\n".join(lines).encode()
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as leaver:
+        head = f"POST /v1/jobs/bulk HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        leaver.sendall(head.encode() + "\n".join(lines[:700]).encode())
+        eventually(lambda: of_tenant(client, tenant) == 500)  # the chunk that is whole; the other 200 lines wait
+    report = client.post("/v1/jobs/bulk", content=body).json()
+    assert report == {"jobs": 1_200, "created": 700, "chunks": 3, "next_line": 1_201}
+    assert of_tenant(client, tenant) == 1_200
+
+
+def of_tenant(client: httpx.Client, tenant: str) -> int:
+    """Count a tenant's jobs page by page."""
+    count, after = 0, None
+    for _ in range(100):
+        page = client.get(
+            "/v1/jobs", params={"tenant": tenant, "limit": 500} | ({"after": after} if after else {})
+        ).json()
+        count, after = count + len(page["jobs"]), page["next"]
+        if after is None:
+            break
+    return count
 
 
 def test_a_body_is_counted_whatever_its_length_says(client: httpx.Client) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from door_stack import Stack, ended
+from PIL import Image
 
 NODE = shutil.which("node")
 PROGRAMS = Path(__file__).parents[1] / "node"
@@ -23,10 +24,12 @@ def test_the_node_client_is_there_in_ci() -> None:
 
 
 @pytest.mark.skipif(not (NODE and INSTALLED), reason=MISSING)
-def test_the_node_client_generates_lists_models_and_maps_errors(stack: Stack) -> None:
+def test_the_node_client_generates_edits_streams_lists_models_and_maps_errors(stack: Stack, tmp_path: Path) -> None:
     assert NODE is not None
+    png = tmp_path / "cat.png"
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(png)
     said = subprocess.run(
-        [NODE, str(PROGRAMS / "generate.mjs"), f"{stack.url}/v1", stack.tokens["red"]],
+        [NODE, str(PROGRAMS / "generate.mjs"), f"{stack.url}/v1", stack.tokens["red"], str(png)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -34,12 +37,15 @@ def test_the_node_client_generates_lists_models_and_maps_errors(stack: Stack) ->
     )
     assert said.returncode == 0, said.stderr
     told = json.loads(said.stdout)
-    assert told["magic"] == "89504e470d0a1a0a"
+    assert told["magic"] == told["edited"] == "89504e470d0a1a0a"
+    assert told["streamed"] == ["image_generation.partial_image", "image_generation.completed"]
+    assert told["streamedEdit"] == ["image_edit.completed"]
     assert told["usage"]["total_tokens"] == told["usage"]["input_tokens"] + told["usage"]["output_tokens"]
     assert {"dall-e-3", "gpt-image-2"} <= set(told["models"])
     assert told["errors"] == [
         {"name": "BadRequestError", "status": 400, "code": told["errors"][0]["code"], "param": "n"},
         {"name": "NotFoundError", "status": 404, "code": "model_not_found", "param": "model"},
+        {"name": "BadRequestError", "status": 400, "code": told["errors"][2]["code"], "param": "image"},
         {"name": "AuthenticationError", "status": 401, "code": "invalid_api_key", "param": None},
     ]
     with stack.client("reader") as reader:

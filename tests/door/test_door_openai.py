@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import io
 import threading
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import httpx
 import openai
 import pytest
 from door_stack import Stack, ended, eventually
+from PIL import Image
 
 from imagequeue.simulator.faults import Fault
 
@@ -123,6 +125,49 @@ def test_refusals_raise_the_clients_own_errors(stack: Stack) -> None:
         stranger.images.generate(model="dall-e-3", prompt="x")
     assert nobody.value.code == "invalid_api_key"
     assert nobody.value.request_id
+
+
+def test_refusals_of_edits_raise_the_clients_own_errors(stack: Stack) -> None:
+    def edit(client: openai.OpenAI, **fields: object) -> None:
+        client.images.edit(**{"model": "gpt-image-2", "prompt": "x", "quality": "low", "image": png()} | fields)  # type: ignore[call-overload]  # a test's fields
+
+    with official(stack) as client:
+        for fields, param in (({"size": "1x1"}, "size"), ({"n": 99}, "n"), ({"image": b"<svg/>"}, "image")):
+            with pytest.raises(openai.BadRequestError) as refused:
+                edit(client, **fields)
+            assert refused.value.param == param
+        with pytest.raises(openai.NotFoundError):
+            edit(client, model="dall-e-9")
+        same = {"extra_headers": {"Idempotency-Key": uuid4().hex}}
+        edit(client, **same)
+        with pytest.raises(openai.ConflictError):
+            edit(client, prompt="y", **same)
+    with official(stack, "reader") as reader, pytest.raises(openai.PermissionDeniedError):
+        edit(reader)
+    stranger = openai.OpenAI(base_url=f"{stack.url}/v1", api_key="sk-none", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError):
+        edit(stranger)
+
+
+def test_a_client_that_leaves_a_stream_in_the_middle_does_no_harm(stack: Stack) -> None:
+    """The call was sent by then, so it is paid for and kept, and nothing in the door waits for it any more."""
+    ask = {"model": "gpt-image-2", "prompt": "x", "quality": "low", "stream": True, "partial_images": 3}
+    with official(stack) as client:
+        stream = client.images.generate(**ask)  # type: ignore[call-overload]  # the fields of a streamed call
+        assert next(iter(stream)).type == "image_generation.partial_image"
+        job_id = stream.response.headers["x-imagequeue-job"]
+        stream.close()
+    with stack.client("admin") as admin:
+        assert ended(admin, job_id)["status"] == "succeeded"
+    logs = [path.read_text() for path in stack.data_dir.parent.glob("api-*.log")]
+    assert any(job_id in log for log in logs)
+    assert not any("unexpected fault" in log or "Traceback" in log for log in logs)
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), tuple(uuid4().bytes[:3])).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_line_longer_than_patience_is_refused_before_anything_is_queued(stack: Stack) -> None:

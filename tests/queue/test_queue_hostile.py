@@ -1,6 +1,7 @@
 """What anybody with access to Redis may write: nothing of it is ever run, and nothing of it stops the queue."""
 
 import json
+import os
 import pickle
 import random
 import resource
@@ -15,7 +16,7 @@ from redis.exceptions import ResponseError
 from imagequeue.config.job import FUNCTION_NAME
 from imagequeue.queue.payload import DATA_BYTES_MAX
 
-FUZZED = 2000
+FUZZED = int(os.environ.get("FUZZED_HASHES", "2000"))
 LOOKS_MAX = 100
 BOMB_BYTES = 400_000_000
 GROWTH_BYTES_MAX = 10_000_000
@@ -206,7 +207,7 @@ def fuzzed(chance: random.Random) -> tuple[bytes, dict[str, str | bytes]]:
     return chance.choice(kinds)(), {name: chance.choice(values) for name in picked}
 
 
-def test_two_thousand_fuzzed_hashes_stop_nothing(world: World) -> None:
+def test_fuzzed_hashes_stop_nothing(world: World) -> None:
     """Each ends in a registry or is served as a good job; the honest jobs among them are all served."""
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)  # noqa: T201  # shown when the test fails

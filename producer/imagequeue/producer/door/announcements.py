@@ -30,16 +30,18 @@ class Announcements:
         self.closing = False
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set whenever the job changes, for the length of a block."""
+    def of(self, *job_ids: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever one of the jobs changes, for the length of a block."""
         changed = asyncio.Event()
-        self._waiting[job_id].add(changed)
+        for job_id in job_ids:
+            self._waiting[job_id].add(changed)
         try:
             yield changed
         finally:
-            self._waiting[job_id].discard(changed)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            for job_id in set(job_ids):
+                self._waiting[job_id].discard(changed)
+                if not self._waiting[job_id]:
+                    del self._waiting[job_id]
 
     def close(self) -> None:
         """The door is about to close: wake everybody, so that nobody keeps it open."""

@@ -50,8 +50,8 @@ def api_routes() -> list[Route]:
     """Return the routes of the API itself. Fixed paths stand before those with a job's or an image's id."""
     return [
         *bulk_routes(),
-        *job_routes(),
         *event_routes(),
+        *job_routes(),
         *openai_routes(),
         *edit_routes(),
         *upload_routes(),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from imagequeue.config.job import Job
 from imagequeue.producer.door import schemas
 from imagequeue.producer.door.description_books import described_books
+from imagequeue.producer.door.events import JOBS_PER_STREAM_MAX
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
 from imagequeue.producer.door.operations import answer, body, form, header, in_path, in_query, operation
 from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
@@ -94,8 +95,19 @@ def _one_job() -> dict[str, Any]:
     stream = operation(
         "jobEvents", followed, 200, schemas.TEXT, media="text/event-stream", parameters=[job], errors=(404,)
     )
+    ids = in_query("id", {"type": "array", "minItems": 1, "maxItems": JOBS_PER_STREAM_MAX, "items": schemas.TEXT})
+    many = operation(
+        "jobsEvents",
+        "Follow some jobs by server-sent events, until all have ended",
+        200,
+        schemas.TEXT,
+        media="text/event-stream",
+        parameters=[{**ids, "required": True}],
+        errors=(404,),
+    )
     return {
         path: {"get": show},
+        "/v1/jobs/events": {"get": many},
         f"{path}/events": {"get": stream},
         f"{path}/cancel": {"post": _act("cancelJob", "Cancel a job unless its call was sent", job, None)},
         f"{path}/retry": {"post": _act("retryJob", "Queue a job again", job, body(schemas.RETRY, RETRY_EXAMPLE))},
