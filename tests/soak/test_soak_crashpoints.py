@@ -13,7 +13,8 @@ from imagequeue.worker.crashpoint import POINTS, VARIABLE
 
 JOBS = 6
 AFTER_TROUBLE = ("ending.after", "requeue.before", "requeue.after")
-ON_THE_WAY = tuple(point for point in POINTS if point not in AFTER_TROUBLE)
+WITHOUT_A_CALL = ("answer.before", "answer.after")  # a stored answer, which these jobs do not ask for
+ON_THE_WAY = tuple(point for point in POINTS if point not in (*AFTER_TROUBLE, *WITHOUT_A_CALL))
 LEASE = {"IMAGEQUEUE_LEASE_SECONDS": "1"}
 
 
