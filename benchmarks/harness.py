@@ -38,7 +38,10 @@ PROVIDER_NICENESS = -15
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """One benchmark's world. `images_per_minute` None: neither side limits."""
+    """One benchmark's world. `images_per_minute` None: neither side limits.
+
+    `true_share` is what the provider really allows of the ceiling that the workers know.
+    """
 
     images_per_minute: float | None
     latency_seconds: float
@@ -47,6 +50,7 @@ class Setup:
     pace_fraction: float = 0.9
     lease_seconds: float = 15.0
     orgs: int = 1
+    true_share: float = 1.0
 
 
 @dataclass(kw_only=True)
@@ -103,13 +107,16 @@ class World:
 @contextlib.contextmanager
 def world(setup: Setup) -> Iterator[World]:
     """Start a world and take it apart again."""
-    limits = {MODEL: GroupLimits(images_per_minute=setup.images_per_minute or UNLIMITED)}
+    ceiling = setup.images_per_minute or UNLIMITED
+    limits = {MODEL: GroupLimits(images_per_minute=ceiling)}
+    true_limits = {MODEL: GroupLimits(images_per_minute=ceiling * setup.true_share)} if setup.true_share < 1 else {}
     orgs = tuple(
         SimulatedOrg(
             name=f"org{i}",
             api_key=f"sk-{i}",
             admin_key=f"sk-admin-{i}",
             limits=limits,
+            true_limits=true_limits,
             bucket_seconds=setup.bucket_seconds,
         )
         for i in range(setup.orgs)
