@@ -126,14 +126,8 @@ async def _queue(scripts: Scripts, name: str, scene: Scene) -> QueueStatus:
 
 async def _oldest_us(scripts: Scripts, queue: str, scene: Scene) -> float | None:
     """When the job that waits longest was enqueued; held tenants' jobs count too."""
-    own = scripts.keys.own
-    names = await scripts.redis.zrange(f"{own}:tenants:{queue}", 0, TENANTS_LOOKED_AT_MAX - 1)
-    tenants = {text(name) for name in names if isinstance(name, bytes | str)} | scene.holds.keys()
-    pipe = scripts.redis.pipeline(transaction=False)
-    for tenant in tenants:
-        pipe.zrange(f"{own}:line:{queue}:{tenant}", 0, 0, withscores=True)
-    firsts = await pipe.execute() if tenants else []
-    return min((float(row[0][1]) for row in firsts if row), default=None)
+    found = await scripts.run("oldest", [queue, TENANTS_LOOKED_AT_MAX, *scene.holds])
+    return float(found) if found else None
 
 
 def _pools(
