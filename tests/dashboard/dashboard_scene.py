@@ -102,12 +102,13 @@ def _jobs() -> list[dict[str, Any]]:
         "usd": "0.000000000", "sent_at": ago(62), "ended_at": ago(61),
     }  # fmt: skip
     image = {**done["images"][0], "sha256": "a" * 64, "format": "png", "revised_prompt": PROMPTS[0]}
+    second = {**image, "revised_prompt": PROMPTS[1]}
     timings = {"enqueued": ago(95), "started": ago(62), "finished": ago(22), "queued_s": 33.0, "call_s": 18.0}
     cost = {"usd": "0.040000000", "model": "dall-e-3", "org": "main", "delivery": "now"}
     return [
         {**done, "job": _asked(PROMPTS[0]), "images": [image], "attempts": [refused, {**attempt, "n": 2}],
          "timings": timings, "cost": cost},
-        {**done, "id": "two", "job": _asked(PROMPTS[1], tenant="studio"), "images": [image, image],
+        {**done, "id": "two", "job": _asked(PROMPTS[1], tenant="studio"), "images": [second],
          "attempts": [attempt],
          "timings": timings, "cost": cost},
         {**done, "id": "three", "status": "waiting", "job": _asked(PROMPTS[3], tenant="shop"), "images": [],

@@ -22,9 +22,7 @@ ORGS = (
 )
 PICTURES = (
     ("overview", "/dashboard/", 1280, False),
-    ("overview-dark", "/dashboard/", 1280, True),
     ("phone", "/dashboard/", 360, False),
-    ("jobs", "/dashboard/jobs", 1280, False),
     ("failed", "/dashboard/jobs?status=failed", 1280, False),
     ("job-dark", "/dashboard/jobs/one", 1280, True),
     ("images", "/dashboard/images", 1280, False),
@@ -32,7 +30,10 @@ PICTURES = (
     ("ledger", "/dashboard/ledger", 1280, False),
     ("planner", "/dashboard/plan?images_per_day=100000&model=dall-e-3&tier=1", 1280, False),
 )
+PHONE_WIDTH_MAX = 600
 HEIGHT = 900
+HEIGHT_MAX = 2_600
+PHONE_HEIGHT_MAX = 1_300
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ async def _picture(page: Browser, url: str, path: Path, width: int, *, dark: boo
     await page.size(width, HEIGHT, dark=dark)
     await page.open(url)
     tall = await page.evaluate("document.documentElement.scrollHeight")
-    await page.size(width, min(int(tall), 3_000), dark=dark)
+    await page.size(width, min(int(tall), HEIGHT_MAX if width > PHONE_WIDTH_MAX else PHONE_HEIGHT_MAX), dark=dark)
     await page.picture(path)
 
 

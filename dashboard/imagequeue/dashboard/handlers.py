@@ -34,15 +34,15 @@ async def show_overview(viewer: Viewer) -> Response:
     if remembered is not None:
         return viewer.page("Overview", None, remembered, live=True)
     now = viewer.board.clock.now()
-    status, today, month, calls, webhooks, caps, advised = await asyncio.gather(
+    status, today, month, calls, webhooks, caps = await asyncio.gather(
         viewer.door.get("/v1/status", fresh_seconds=STATUS_SECONDS),
         viewer.door.get("/v1/ledger/summary", [("since", now.date().isoformat())], fresh_seconds=MONEY_SECONDS),
         _month(viewer, now),
         viewer.door.get("/v1/ledger/calls", fresh_seconds=MONEY_SECONDS),
         viewer.door.get("/v1/webhooks", fresh_seconds=MONEY_SECONDS),
         viewer.door.get("/v1/ledger/caps", fresh_seconds=MONEY_SECONDS),
-        _advised(viewer, now),
     )
+    advised = await _advised(viewer, now)
     viewer.board.history.note(status.body)
     content = overview.overview(
         overview.Overview(

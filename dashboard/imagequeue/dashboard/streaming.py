@@ -7,7 +7,7 @@ a minute, when the key opens nothing any more, and when the door closes; the bro
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -36,7 +36,7 @@ log = structlog.get_logger("imagequeue.dashboard")
 class Streams:
     """The live pages, by path under the root; those of single jobs by `job`."""
 
-    def __init__(self, pages: dict[str, Handler], job: Handler) -> None:
+    def __init__(self, pages: Mapping[str, Handler], job: Handler) -> None:
         self._pages = pages
         self._job = job
         self._open = 0

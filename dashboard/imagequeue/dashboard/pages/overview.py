@@ -201,7 +201,7 @@ def _money(found: Overview) -> Html:
         ("settled_usd", "spent"),
         ("held_usd", "held for calls"),
         ("in_doubt_usd", "in doubt"),
-        ("saved_usd", "saved by the cache"),
+        ("saved_usd", "saved"),
     )
     both = (found.today.body, found.month.body)
     rows = [_figures(name, [usd(usd_at(body, key)) for body in both]) for key, name in names]
