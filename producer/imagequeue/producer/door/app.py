@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from imagequeue.producer.door.advice import advice_routes
 from imagequeue.producer.door.books import book_routes
 from imagequeue.producer.door.bulk import bulk_routes
 from imagequeue.producer.door.deliveries import delivery_routes
@@ -58,6 +59,7 @@ def api_routes() -> list[Route]:
         *image_routes(),
         *thumbnail_routes(),
         *report_routes(),
+        *advice_routes(),
         *book_routes(),
         *delivery_routes(),
         *plan_routes(),

@@ -211,6 +211,7 @@ def _reports() -> dict[str, Any]:
     return {
         "/v1/status": {"get": operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
         "/v1/ledger/summary": {"get": summary},
+        "/v1/advice": {"get": operation("showAdvice", "What would help in the longer run", 200, schemas.ADVICE)},
         "/metrics": {"get": operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},
     }
 

@@ -266,3 +266,29 @@ KEEP: Final = {
         "images": {"type": "array", "maxItems": 10, "items": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
     },
 }
+
+_TOLD: Schema = {
+    "code": {"type": "string"},
+    "text": {"type": "string"},
+    "figures": {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}},
+}
+ADVICE: Schema = {
+    "type": "object",
+    "required": ["findings"],
+    "properties": {
+        "findings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "severity", "subject", "text", "figures", "options"],
+                "properties": {
+                    **_TOLD,
+                    "severity": {"enum": ["info", "warning", "critical"]},
+                    "subject": {"type": "string"},
+                    "options": {"type": "array", "items": {"type": "object", "properties": _TOLD}},
+                },
+            },
+        }
+    },
+}
+"""What advice says: each finding with its figures, and what would help."""
