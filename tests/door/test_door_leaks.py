@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import redis
 from door_stack import Stack
 from starlette.requests import Request
 from starlette.routing import Route
@@ -16,6 +17,7 @@ from imagequeue.producer.door import app
 from imagequeue.producer.door.journal import Journal
 from imagequeue.producer.door.mounts import Mounted
 from imagequeue.producer.door.parts import Door
+from imagequeue.producer.door.problems import problem_of
 from imagequeue.producer.door.serving import route
 
 pytestmark = pytest.mark.xdist_group("door")
@@ -64,6 +66,16 @@ def test_a_handler_and_a_mount_that_break_are_told_alike(monkeypatch: pytest.Mon
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "unexpected"), path
         assert answer.json()["error"]["request_id"] == "mine-1"
         assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError(SECRET), redis.TimeoutError(SECRET), redis.BusyLoadingError()])
+def test_a_server_that_is_away_is_no_fault_of_the_doors_own(error: Exception) -> None:
+    """Also where nobody between the connection and the door took the error for what it is."""
+    problem = problem_of(error)
+    assert problem is not None
+    assert (problem.status, problem.code) == (503, "unavailable")
+    assert int(problem.headers["Retry-After"]) > 0
+    assert "hunter2" not in str(problem)
 
 
 def test_the_log_has_neither_prompts_nor_keys_nor_what_was_asked_for(stack: Stack) -> None:

@@ -23,6 +23,7 @@ from imagequeue.config.errors import (
     Unavailable,
 )
 from imagequeue.queue.acts import NotPossible
+from imagequeue.queue.scripts import TROUBLE
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
@@ -121,6 +122,8 @@ def problem_of(error: Exception) -> Problem | None:
             return unavailable(_what_is_away(error))
         case ClientDisconnect():
             return Problem(CLIENT_GONE, "the client hung up", code=None)
+        case _ if isinstance(error, TROUBLE):
+            return unavailable(_what_is_away(QueueUnavailable()))
     return None
 
 
