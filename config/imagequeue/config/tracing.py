@@ -14,6 +14,8 @@ EXPORTER: Final = "OTEL_TRACES_EXPORTER"
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 DISABLED: Final = "OTEL_SDK_DISABLED"
 SWITCHED_ON_BY: Final = "opentelemetry.trace"
+UNSET: Final = "ProxyTracerProvider"
+"""What OpenTelemetry has for a provider as long as nobody set one."""
 CARRIED: Final = "traceparent"
 """The field of a job's metadata in which the trace goes from the door to the worker, as W3C Trace Context writes it."""
 CARRIED_CHARACTERS_MAX: Final = 64
@@ -90,8 +92,12 @@ class NoSpans:
 
 
 def spans() -> Spans:
-    """Return what this process traces with: OpenTelemetry's global provider if that is in use, else nothing."""
-    if SWITCHED_ON_BY not in sys.modules:
+    """Return what this process traces with: OpenTelemetry's global provider if somebody set one, else nothing.
+
+    That OpenTelemetry was imported says nothing: redis-py does so wherever it is installed.
+    """
+    api = sys.modules.get(SWITCHED_ON_BY)
+    if api is None or type(api.get_tracer_provider()).__name__ == UNSET:
         return NoSpans()
     from imagequeue.config.tracing_otel import OtelSpans
 

@@ -16,9 +16,11 @@ from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import NotFound, Unavailable
 from imagequeue.config.job import Job, Priority, parse_job
 from imagequeue.config.settings import Settings, load_settings
+from imagequeue.config.tracing import spans
 from imagequeue.producer.admission import Admission
 from imagequeue.producer.bulk import send_in_batches
 from imagequeue.producer.open_queue import OpenQueue, open_queue
+from imagequeue.queue.carrying import carrying
 from imagequeue.queue.endings import endings
 from imagequeue.queue.entries import Accepted, Entry, enqueue
 from imagequeue.queue.listing import JobQuery
@@ -113,7 +115,11 @@ class AsyncImageQueue:
         A reply that is lost is asked for again under the same ids, which adds no job twice.
         """
         entries = [await self._checked(job) for job in jobs]
-        return [handle async for batch in self.submit_entries(entries) for handle in batch]
+        tracing = spans()
+        with tracing.span("enqueue", kind="producer", jobs=len(entries)):
+            if tracing.on:
+                entries = carrying(entries, tracing.carried())
+            return [handle async for batch in self.submit_entries(entries) for handle in batch]
 
     async def _checked(self, job: JobLike) -> Entry:
         """The entry of a job, its input images kept and known to be its tenant's."""

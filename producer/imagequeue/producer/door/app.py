@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from imagequeue.config.tracing import spans
 from imagequeue.producer.door.advice import advice_routes
 from imagequeue.producer.door.books import book_routes
 from imagequeue.producer.door.bulk import bulk_routes
@@ -30,6 +31,7 @@ from imagequeue.producer.door.reports import report_routes
 from imagequeue.producer.door.serving import on_fault, on_http_exception, route
 from imagequeue.producer.door.switches import switch_routes
 from imagequeue.producer.door.thumbnails import thumbnail_routes
+from imagequeue.producer.door.tracing import traced
 from imagequeue.producer.door.uploads import upload_routes
 
 DESCRIPTION_PATH: Final = "/openapi.json"
@@ -44,7 +46,7 @@ def build_app(door: Door, mounted: Mounted) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.door = door
-    return Journal(Direct(app, own))
+    return traced(Journal(Direct(app, own)), spans())
 
 
 def api_routes() -> list[Route]:

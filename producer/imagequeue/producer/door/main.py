@@ -1,6 +1,7 @@
 """The door's composition root: builds every part from the settings, serves until told to stop, takes it apart again."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -16,6 +17,7 @@ from imagequeue.config.catalog import load_catalog
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import ConfigError
 from imagequeue.config.settings import Settings
+from imagequeue.config.tracing import start_tracing
 from imagequeue.producer.client import AsyncImageQueue
 from imagequeue.producer.door.access import Access, check_may_open, is_loopback
 from imagequeue.producer.door.announcements import Announcements
@@ -46,6 +48,8 @@ def run_door(settings: Settings, *, host: str, port: int, on_ready: Callable[[st
     check_may_open(host, KeyFile(settings.api_keys_file).book())
     with _listening(host, port) as listener:
         _raise_open_files()
+        if trouble := start_tracing("imagequeue-api", os.environ):
+            log.warning(trouble)
         uvloop.run(_serve(settings, host, listener, on_ready))
 
 

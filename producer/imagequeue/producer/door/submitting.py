@@ -8,10 +8,12 @@ from redis.exceptions import RedisError
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused, LedgerUnavailable, QueueUnavailable
 from imagequeue.config.job import Job, parse_job
+from imagequeue.config.tracing import spans
 from imagequeue.producer.client import DEFAULT_TENANT, JobHandle
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.inputs import needs_keeping
+from imagequeue.queue.carrying import carrying
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.record import JobRecord, read_records
 
@@ -62,11 +64,12 @@ async def submit(door: Door, caller: Caller, entries: Sequence[Entry]) -> list[J
     await _check_old_keys(door, entries)
     taken = await door.budgets.take(caller, [entry.job for entry in entries])
     try:
-        handles = await _send(door, entries)
+        handles = await _send_traced(door, entries)
     except IdempotencyConflict:
         if len(entries) == 1:  # of more, some are queued
             await door.budgets.give_back(caller, taken)
         raise
+    _tell(handles)
     free = [entry.job for entry, handle in zip(entries, handles, strict=True) if handle.cached or not handle.created]
     await door.budgets.give_back(caller, sum(door.budgets.bound(caller, job) for job in free))
     return handles
@@ -121,6 +124,24 @@ async def records_of(door: Door, ids: Sequence[str]) -> dict[str, JobRecord]:
         return await read_records(door.scripts, ids)
     except RedisError as error:
         raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
+
+
+def _tell(handles: Sequence[JobHandle]) -> None:
+    """Let the log tell which jobs a request queued: one in the request's own line, many in a line of theirs."""
+    if len(handles) == 1:
+        structlog.contextvars.bind_contextvars(job=handles[0].id)
+    else:
+        log.info("jobs queued", jobs=[handle.id for handle in handles])
+
+
+async def _send_traced(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:
+    tracing = spans()
+    if not tracing.on:
+        return await _send(door, entries)
+    with tracing.span("enqueue", kind="producer", jobs=len(entries)) as span:
+        handles = await _send(door, carrying(entries, tracing.carried()))
+        span.note("job", handles[0].id if len(handles) == 1 else None)
+        return handles
 
 
 async def _send(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:
