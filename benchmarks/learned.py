@@ -2,8 +2,8 @@
 
     python benchmarks/learned.py [--share 0.6] [--seconds 180] [--per-minute 600]
 
-The headers of answers name the published limit, so that only refusals tell of the true one. The first minute is left out:
-it is spent on finding it.
+The headers of answers name the published limit, so that only refusals tell of the true one. The first minute is left
+out: it is spent on finding it.
 """
 
 import argparse

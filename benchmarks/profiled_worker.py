@@ -24,7 +24,10 @@ PARTS = (
     ("claiming, and asking before a call is sent", ("worker/gate.py", "worker/engine.py:_pull", "queue/claims.py")),
     ("handing over to the ledger", ("ledger/",)),
     ("handing over to the store", ("store/",)),
-    ("the steps of a job's life", ("worker/life.py", "worker/book.py", "worker/engine.py", "queue/payload.py")),
+    (
+        "the steps of a job's life",
+        ("worker/life.py", "worker/landing.py", "worker/book.py", "worker/engine.py", "queue/payload.py"),
+    ),
     ("Redis connections", ("redis/",)),
 )
 """What a sample is counted for: the first part of which a frame of it is."""

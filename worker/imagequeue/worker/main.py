@@ -44,7 +44,7 @@ from imagequeue.worker.hints import Hints
 from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
 from imagequeue.worker.inputs import Inputs, Room
-from imagequeue.worker.life import JobLife, Parts
+from imagequeue.worker.life import JobLife
 from imagequeue.worker.meter import Meter
 from imagequeue.worker.outbox import Outbox
 from imagequeue.worker.overflow import Overflow
@@ -57,6 +57,7 @@ from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
 from imagequeue.worker.watching import Watch
+from imagequeue.worker.work import Parts
 
 BURST_PARTS_PER_SLEEP = 2
 """Starts are gathered for half of the burst, so that the other half remains for a late wake-up."""
