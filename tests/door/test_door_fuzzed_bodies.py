@@ -28,7 +28,7 @@ NOBODY = "no one"
 KINDS = ("application/json", "multipart/form-data; boundary=xxboundary", "text/plain", "image/png", "é")
 MORE_HEADERS = ("idempotency-key", "x-imagequeue-patience", "x-imagequeue-priority", "range", "if-none-match")
 
-pytestmark = pytest.mark.xdist_group("door")
+pytestmark = [pytest.mark.xdist_group("door"), pytest.mark.timeout(180 + FUZZED // 10)]
 
 GOOD: tuple[dict[str, object], ...] = (
     {"prompt": "a cat", "model": "dall-e-3", "tenant": NOBODY, "not_before": LATER, "tags": {"a": "b"}, "n": 1},
