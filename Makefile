@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 NODE_STAMP := tests/node/node_modules/.installed
+EXPORTER_STAMP := .venv/rq-exporter/.installed
 
 .PHONY: help install demo test check soak benchmark requirements clean
 
@@ -31,6 +32,12 @@ $(NODE_STAMP): tests/node/package-lock.json
 	if command -v npm >/dev/null; then npm ci --silent --prefix tests/node; fi
 	@mkdir -p $(@D) && touch $@
 
+# rq-exporter needs RQ 2, so it has an environment of its own; a test holds its figures against ours.
+$(EXPORTER_STAMP): $(STAMP) requirements/rq-exporter.txt requirements/older-python.txt
+	$(PYTHON) -m venv .venv/rq-exporter
+	.venv/rq-exporter/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: -r requirements/rq-exporter.txt -r requirements/older-python.txt
+	@touch $@
+
 demo: install ## see the whole product work on this machine, with a simulated provider
 	$(BIN)/imagequeue demo
 
@@ -40,7 +47,7 @@ check: $(DEV_STAMP) ## lint, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(NODE_STAMP) ## check, then all tests
+test: check $(NODE_STAMP) $(EXPORTER_STAMP) ## check, then all tests
 	$(BIN)/pytest
 
 soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey LEDGER=sqlite|postgresql KILLS= JOBS= SEED=
@@ -51,6 +58,7 @@ soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check ever
 requirements: ## pin every dependency again, with hashes
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -o requirements/run.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -c requirements/run.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -o requirements/rq-exporter.txt requirements/rq-exporter.in
 
 clean: ## remove what the commands above made
 	rm -rf .venv .imagequeue dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/node/node_modules

@@ -136,7 +136,8 @@ def test_an_exporter_that_nobody_knows_is_named_and_nothing_stops() -> None:
 def test_nothing_of_opentelemetry_is_needed_where_nobody_asks(first: str) -> None:
     """Neither by the door nor the worker nor the client: where it is missing, and where it is there for others."""
     program = (
-        f"import sys; {first}; import imagequeue.worker.main, imagequeue.producer.door.main, imagequeue.producer.client;"
+        f"import sys; {first};"
+        "import imagequeue.worker.main, imagequeue.producer.door.main, imagequeue.producer.client;"
         "from imagequeue.config.tracing import spans, start_tracing;"
         "print(start_tracing('x', {}), spans().on, 'imagequeue.config.tracing_otel' in sys.modules)"
     )

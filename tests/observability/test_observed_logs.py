@@ -1,0 +1,49 @@
+"""The log alone tells one job's life, from the request at the door to the provider's own id; no prompt, no key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from observed_site import Site, on_site, settings_of
+
+from imagequeue.config.logs import set_up_logs
+from imagequeue.simulator.process import RunningSimulator
+
+CANARY = "canary-of-a-prompt"
+
+
+def test_a_jobs_life_can_be_followed_by_its_id(
+    server_url: str, simulator: RunningSimulator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ids: list[str] = []
+
+    async def story(site: Site) -> None:
+        ids.append(await site.submit(prompt=CANARY, headers={"X-Request-ID": "req-of-the-app"}))
+        body = [{"prompt": CANARY, "model": "dall-e-3"}, {"prompt": CANARY, "model": "dall-e-3"}]
+        ids.extend(row["id"] for row in (await site.client.post("/v1/jobs", json=body)).json()["jobs"])
+        await site.burst()
+
+    set_up_logs("debug")
+    try:
+        on_site(settings_of(server_url, simulator, tmp_path), story)
+    finally:
+        structlog.reset_defaults()
+    text = capfd.readouterr().err
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    (asked,) = [line for line in lines if line.get("request_id") == "req-of-the-app" and line["event"] == "request"]
+    assert asked["job"] == ids[0]
+    (queued,) = [line for line in lines if line["event"] == "jobs queued"]
+    assert queued["jobs"] == ids[1:]
+    bill = {str(row["client_request_id"]): row["request_id"] for row in simulator.control.bill()}
+    attempts = {line["job"]: line for line in lines if line["event"] == "attempt"}
+    assert attempts.keys() == set(ids)
+    for job_id, line in attempts.items():
+        assert line["client_request_id"] == f"{job_id}-1"
+        assert line["request_id"] == bill[f"{job_id}-1"]
+        assert (line["attempt"], line["org"], line["model"], line["outcome"], line["status"]) == (
+            1, "main", "dall-e-3", "images", 200,
+        )  # fmt: skip
+    assert CANARY not in text
+    assert simulator.api_key not in text
