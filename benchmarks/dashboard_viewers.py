@@ -8,7 +8,7 @@ import sys
 
 import aiohttp
 
-LIVE_SECONDS = 2.0
+LIVE_SECONDS = 3.0
 
 
 async def main() -> None:

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError
 from imagequeue.config.settings import Settings
@@ -50,7 +49,6 @@ class FakeDoor:
     picture: bytes = PNG
     more: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Answers of other paths, by path; there are none unless they are set."""
-    catalog: Catalog = field(default_factory=load_catalog)
     clock: Clock | None = None
     history: History = field(default_factory=History)
     closing: bool = False
@@ -235,8 +233,14 @@ def books(word: str = "main", percent: int = 97) -> dict[str, dict[str, Any]]:
         "/v1/webhooks": {"waiting": 3, "retrying": 1, "overdue_s": 900.0, "endpoints": [endpoint]},
         "/v1/jobs/webhooks": {"webhooks": [message]},
         "/v1/plan": planned(word),
-        "/v1/advice": {"advice": [{"text": word}]},
+        "/v1/advice": {"findings": [advised(word)]},
     }  # fmt: skip
+
+
+def advised(text: str, severity: str = "warning", *options: str) -> dict[str, Any]:
+    """Return a finding of the door's advice, `text` in every text."""
+    helps = [{"code": text, "text": option, "figures": {}} for option in options or (text,)]
+    return {"code": text, "severity": severity, "subject": text, "text": text, "figures": {}, "options": helps}
 
 
 def planned(word: str) -> dict[str, Any]:

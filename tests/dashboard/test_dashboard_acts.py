@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from dashboard_door import FakeDoor, FakeKey, books, job, status, summary
+from dashboard_door import FakeDoor, FakeKey, advised, books, job, status, summary
 from dashboard_scene import set_scene
 from dashboard_visitor import Visitor
 
@@ -129,16 +129,15 @@ def test_the_overview_tells_how_calls_go_and_what_webhooks_miss(door: FakeDoor, 
         assert said in page, said
 
 
-def test_advice_names_full_ceilings_models_that_end_and_many_regenerations(door: FakeDoor, visit: Visit) -> None:
-    set_scene(door)
+def test_what_the_door_advises_is_shown_the_worst_first_with_what_would_help(door: FakeDoor, visit: Visit) -> None:
+    door.status = status()
+    door.more["/v1/advice"] = {
+        "findings": [advised("a note", "info"), advised("a model ends", "critical", "take another")]
+    }
     page = visit(door).get("/dashboard/").text
-    assert "main|dall-e-3 uses 86\N{NO-BREAK SPACE}% of its ceiling now" in page
-    assert "dall-e-3 retired 2026-05-12" in page
-    assert "made again 2.4 times" in page
-    door.more["/v1/advice"] = {"advice": [{"text": "over 80 % for 7 days"}]}
-    found = visit(door).get("/dashboard/").text
-    assert "over 80 % for 7 days" in found
-    assert "of its ceiling now" not in found
+    assert page.index("a model ends") < page.index("take another") < page.index("a note")
+    door.more.clear()
+    assert "Worth knowing" not in visit(door).get("/dashboard/").text
 
 
 def test_a_job_that_joined_another_leads_to_it(door: FakeDoor, visit: Visit) -> None:

@@ -47,7 +47,7 @@ ALL = (
 LISTS = (
     ("/v1/ledger/caps", "caps"), ("/v1/ledger/doubts", "doubts"), ("/v1/ledger/reconciliation", "days"),
     ("/v1/ledger/credits", "credits"), ("/v1/webhooks", "endpoints"), ("/v1/jobs/webhooks", "webhooks"),
-    ("/v1/advice", "advice"),
+    ("/v1/advice", "findings"),
 )  # fmt: skip
 UNNAMED = """
 [...document.querySelectorAll("input:not([type=hidden]), select, button, a, img, meter, svg")].filter((one) => {

@@ -11,6 +11,8 @@ from dashboard_door import FakeDoor, FakeKey, status, summary
 from dashboard_server import served
 from dashboard_visitor import Visitor
 
+from imagequeue.dashboard.memory import Memory
+
 Visit = Callable[[FakeDoor], Visitor]
 
 
@@ -81,3 +83,26 @@ def test_a_stream_ends_when_its_key_opens_nothing_any_more(door: FakeDoor, visit
 )
 def test_only_live_pages_are_sent(door: FakeDoor, visit: Visit, page: str) -> None:
     assert visit(door).get(f"/dashboard/live?page={page}").status_code == 404
+
+
+def test_many_who_ask_at_once_share_one_reading_and_its_failure() -> None:
+    memory: Memory[str] = Memory()
+    made: list[str] = []
+
+    async def make() -> str:
+        made.append("made")
+        await asyncio.sleep(0)
+        if len(made) == 2:
+            raise ValueError("away")
+        return f"thing {len(made)}"
+
+    async def play() -> None:
+        assert await asyncio.gather(*(memory.shared("a", 60, make) for _ in range(10))) == ["thing 1"] * 10
+        assert await memory.shared("a", 60, make) == "thing 1"
+        memory.clear()
+        failed = await asyncio.gather(*(memory.shared("a", 60, make) for _ in range(3)), return_exceptions=True)
+        assert [str(error) for error in failed] == ["away"] * 3
+        assert await memory.shared("a", 60, make) == "thing 3"
+
+    asyncio.run(play())
+    assert len(made) == 3

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from imagequeue.config.catalog import Catalog
 from imagequeue.config.settings import Settings
 from imagequeue.dashboard.memory import Memory
 from imagequeue.dashboard.values import Json, text_at
@@ -44,11 +43,6 @@ class MountContext(Protocol):
     @property
     def settings(self) -> Settings:
         """The settings."""
-        ...
-
-    @property
-    def catalog(self) -> Catalog:
-        """The models and what they cost."""
         ...
 
     def is_open(self) -> bool:
@@ -93,13 +87,13 @@ class Door:
 
     async def get(self, path: str, parameters: Parameters = (), *, fresh_seconds: float = 0.0) -> Answer:
         """Return the answer to a question."""
+        if fresh_seconds <= 0:
+            return await self._ask(path, parameters)
         name = (self._token, path, tuple(parameters))
-        found = self._memory.recall(name, fresh_seconds)
-        if found is None:
-            response = await self._send("GET", path, parameters)
-            found = _answer(response)
-            self._memory.note(name, found)
-        return found
+        return await self._memory.shared(name, fresh_seconds, lambda: self._ask(path, parameters))
+
+    async def _ask(self, path: str, parameters: Parameters) -> Answer:
+        return _answer(await self._send("GET", path, parameters))
 
     async def post(self, path: str, body: Mapping[str, object]) -> Answer:
         """Ask for a change and return what came of it."""

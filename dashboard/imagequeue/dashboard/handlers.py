@@ -1,7 +1,6 @@
 """What each address does: asks the door what the page needs, and hands it to the page."""
 
 import asyncio
-from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -9,18 +8,17 @@ from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
 from imagequeue.config.job import JOB_ID_PATTERN
-from imagequeue.dashboard.advice import Advised, endings, said_by
-from imagequeue.dashboard.door import Answer
+from imagequeue.dashboard.door import Answer, Parameters
 from imagequeue.dashboard.findings import caps_of
-from imagequeue.dashboard.html import is_local
+from imagequeue.dashboard.html import Html, is_local
 from imagequeue.dashboard.layout import ROOT, note
 from imagequeue.dashboard.pages import failures, images, job, jobs, ledger, login, overview, plan, pools, settings
 from imagequeue.dashboard.sessions import Session
 from imagequeue.dashboard.viewing import SEE_OTHER, Viewer, set_cookie
 
-STATUS_SECONDS: Final = 1.9
+STATUS_SECONDS: Final = 2.8
 """A status is asked for anew after so long: a little less than a live page waits between two looks."""
-MONEY_SECONDS: Final = 10.0
+MONEY_SECONDS: Final = 20.0
 """The same for sums of money, and for all that changes as slowly."""
 ADVICE_SECONDS: Final = 300.0
 UNAUTHORIZED: Final = 401
@@ -30,19 +28,24 @@ ID_CHARACTERS_MAX: Final = 200
 
 async def show_overview(viewer: Viewer) -> Response:
     """Show whether it is fine; viewers with the same key share what was made for one of them."""
-    remembered = viewer.board.overviews.recall(viewer.session.key, STATUS_SECONDS)
-    if remembered is not None:
-        return viewer.page("Overview", None, remembered, live=True)
+    status, content = await viewer.board.overviews.shared(viewer.session.key, STATUS_SECONDS, lambda: _overview(viewer))
+    return viewer.page("Overview", status, content, live=True)
+
+
+async def _overview(viewer: Viewer) -> tuple[Answer, Html]:
     now = viewer.board.clock.now()
-    status, today, month, calls, webhooks, caps = await asyncio.gather(
-        viewer.door.get("/v1/status", fresh_seconds=STATUS_SECONDS),
-        viewer.door.get("/v1/ledger/summary", [("since", now.date().isoformat())], fresh_seconds=MONEY_SECONDS),
-        _month(viewer, now),
-        viewer.door.get("/v1/ledger/calls", fresh_seconds=MONEY_SECONDS),
-        viewer.door.get("/v1/webhooks", fresh_seconds=MONEY_SECONDS),
-        viewer.door.get("/v1/ledger/caps", fresh_seconds=MONEY_SECONDS),
+    asked: tuple[tuple[str, Parameters, float], ...] = (
+        ("/v1/status", (), STATUS_SECONDS),
+        ("/v1/ledger/summary", (("since", now.date().isoformat()),), MONEY_SECONDS),
+        ("/v1/ledger/summary", (("group_by", "org"), ("since", now.date().replace(day=1).isoformat())), MONEY_SECONDS),
+        ("/v1/ledger/calls", (), MONEY_SECONDS),
+        ("/v1/webhooks", (), MONEY_SECONDS),
+        ("/v1/ledger/caps", (), MONEY_SECONDS),
+        ("/v1/advice", (), ADVICE_SECONDS),
     )
-    advised = await _advised(viewer, now)
+    status, today, month, calls, webhooks, caps, advised = await asyncio.gather(
+        *(viewer.door.get(path, parameters, fresh_seconds=seconds) for path, parameters, seconds in asked)
+    )
     viewer.board.history.note(status.body)
     content = overview.overview(
         overview.Overview(
@@ -57,9 +60,7 @@ async def show_overview(viewer: Viewer) -> Response:
             now=now,
         )
     )
-    if not status.problem:
-        viewer.board.overviews.note(viewer.session.key, content)
-    return viewer.page("Overview", status, content, live=True)
+    return status, content
 
 
 async def show_jobs(viewer: Viewer) -> Response:
@@ -190,25 +191,9 @@ def _back(link: str) -> str:
     return link if is_local(link) and (link == ROOT or link.startswith((f"{ROOT}/", f"{ROOT}?"))) else ROOT
 
 
-async def _month(viewer: Viewer, now: datetime) -> Answer:
-    first = now.date().replace(day=1).isoformat()
-    return await viewer.door.get(
-        "/v1/ledger/summary", [("group_by", "org"), ("since", first)], fresh_seconds=MONEY_SECONDS
-    )
-
-
 async def _causes(viewer: Viewer) -> failures.Causes | None:
     """Why jobs failed, where failed jobs are looked for."""
     if viewer.query.get("status") != "failed":
         return None
     answer = await viewer.door.get("/v1/jobs", failures.asked(viewer.query), fresh_seconds=STATUS_SECONDS)
     return failures.causes(answer)
-
-
-async def _advised(viewer: Viewer, now: datetime) -> Advised:
-    """What the catalog and the door advise; to those who may see settings."""
-    if viewer.settings is None:
-        return Advised()
-    answer = await viewer.door.get("/v1/advice", fresh_seconds=ADVICE_SECONDS)
-    ends = endings(viewer.board.context.catalog, viewer.settings, now.date())
-    return Advised(endings=ends, from_door=said_by(answer.body))

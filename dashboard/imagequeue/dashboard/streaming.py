@@ -1,4 +1,4 @@
-"""Keeps pages live by server-sent events: a page is made anew every two seconds and sent when it changed.
+"""Keeps pages live by server-sent events: a page is made anew every three seconds and sent when it changed.
 
 Viewers share what the door answers and what was made of it, so a stream costs little more than comparing. It ends after
 a minute, when the key opens nothing any more, and when the door closes; the browser comes back by itself.
@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from imagequeue.dashboard.layout import ROOT
 from imagequeue.dashboard.viewing import Handler, Viewer
 
-LIVE_SECONDS: Final = 2.0
+LIVE_SECONDS: Final = 3.0
 CLOSING_SECONDS: Final = 0.5
 """How soon a stream notices that the door closes."""
 STREAM_SECONDS_MAX: Final = 60.0

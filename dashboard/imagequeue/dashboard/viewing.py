@@ -38,7 +38,7 @@ class Dashboard:
     clock: Clock
     sessions: Sessions
     answers: Memory[Answer]
-    overviews: Memory[Html]
+    overviews: Memory[tuple[Answer, Html]]
     history: History
 
     def forget(self) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from imagequeue.dashboard.advice import Advised, advice
 from imagequeue.dashboard.chart import chart
 from imagequeue.dashboard.door import Answer
 from imagequeue.dashboard.findings import CapUse, Seen, dollars, findings
 from imagequeue.dashboard.history import History
 from imagequeue.dashboard.html import Html, el, join
 from imagequeue.dashboard.layout import ROOT, badge, empty, note, part, table, user_text
+from imagequeue.dashboard.pages.advice import advice_section
 from imagequeue.dashboard.shown import NONE, count, fine_share, moment, plural, share, span, usd
 from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, usd_at
 
@@ -34,7 +34,7 @@ class Overview:
     calls: Answer
     webhooks: Answer
     caps: Sequence[CapUse]
-    advised: Advised
+    advised: Answer
     history: History
     now: datetime
 
@@ -52,7 +52,7 @@ def overview(found: Overview) -> Html:
         el("section", el("h2", "Money"), part("money", _money(found))),
         el("section", el("h2", "Workers"), part("workers", _workers(status))),
         _webhooks(found.webhooks.body),
-        part("advice", _advice(found)),
+        part("advice", advice_section(found.advised.body)),
     )
 
 
@@ -258,14 +258,6 @@ def _webhooks(body: Json) -> Html | None:
         f"{plural(count_at(body, 'waiting'), 'message')} wait to be sent, {count_at(body, 'retrying')} failed before."
     )
     return el("section", el("h2", "Webhooks"), part("webhooks", listed, el("p", waits, class_="quiet")))
-
-
-def _advice(found: Overview) -> Html | None:
-    said = advice(found.status.body, found.month.body, found.advised)
-    if not said:
-        return None
-    items = (el("li", user_text(text)) for text in said)
-    return el("section", el("h2", "Worth knowing"), el("ul", *items, class_="advice"))
 
 
 def _workers(status: Json) -> Html:

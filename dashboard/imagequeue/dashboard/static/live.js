@@ -1,10 +1,10 @@
 // Keeps a page live while it is looked at: the server sends it anew when it changed, and the changed parts are put in
-// place. Where server-sent events do not come through, the page is asked for every two seconds instead.
+// place. Where server-sent events do not come through, the page is asked for every three seconds instead.
 // The parts are the server's own escaped markup; a document made by DOMParser runs no scripts.
 "use strict";
 
-const LIVE_MS = 2000;
-const LATE_MS = 4 * LIVE_MS;
+const LIVE_MS = 3000;
+const LATE_MS = 3 * LIVE_MS;
 const state = document.getElementById("live-state");
 const shown = new Map();
 let source = null;
