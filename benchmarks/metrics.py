@@ -2,8 +2,8 @@
 
     python benchmarks/metrics.py
 
-Prints JSON: milliseconds of a scrape with 20 organizations, microseconds of one job's spans without and with tracing (kept
-nowhere), of its measures and its log line. CPU time of this process, so that other load on the machine counts little.
+Prints JSON: milliseconds of a scrape with 20 organizations, microseconds of one job's spans without and with tracing,
+of its measures and its log line. CPU time of this process, so that other load on the machine counts little.
 """
 
 import asyncio

@@ -118,11 +118,13 @@ def test_models_that_end_and_prices_that_changed_come_with_figures_the_most_urge
     later = replace(ending, name="older", days_left=60, successor=None, successor_price_nano=None)
     change = PriceFacts(model="old", since=date(2026, 11, 1), before_nano=40_000_000, after_nano=50_000_000, images=100)
     same = replace(change, after_nano=change.before_nano)
-    found = advise(Facts(today=TODAY, models=(later, ending), prices=(change, same)))
+    unused = replace(ending, name="unused", images=0, retired=True, days_left=0)
+    found = advise(Facts(today=TODAY, models=(unused, later, ending), prices=(change, same)))
     assert [(one.code, one.severity, one.subject) for one in found] == [
         ("model_ends", "critical", "old"),
         ("model_ends", "warning", "older"),
         ("price_changed", "warning", "old"),
+        ("model_ends", "info", "unused"),
     ]
     assert "0.030000000" in found[0].options[0].text
     assert found[2].figures["difference_30_days_usd"] == "1.000000000"

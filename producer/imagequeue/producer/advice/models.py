@@ -5,7 +5,7 @@ from typing import Final
 
 from imagequeue.config.money import format_usd
 from imagequeue.producer.advice.facts import Facts, ModelFacts, PriceFacts, RegenerationFacts
-from imagequeue.producer.advice.findings import Figure, Finding, Option
+from imagequeue.producer.advice.findings import Figure, Finding, Option, Severity
 
 REGENERATIONS: Final = 2.0
 SOON_DAYS: Final = 14
@@ -30,12 +30,18 @@ def _ending(model: ModelFacts) -> Finding:
     }
     return Finding(
         code="model_ends",
-        severity="critical" if model.retired or model.days_left <= SOON_DAYS else "warning",
+        severity=_urgency(model),
         subject=model.name,
         text=f"{model.name} {when}; {model.images} images of the last 30 days were made with it.",
         figures=figures,
         options=tuple(_successors(model, successor_usd)),
     )
+
+
+def _urgency(model: ModelFacts) -> Severity:
+    if model.images == 0:  # only preferred: jobs that name no model pass over it by themselves
+        return "info"
+    return "critical" if model.days_left <= SOON_DAYS else "warning"
 
 
 def _successors(model: ModelFacts, successor_usd: str | None) -> Iterator[Option]:
