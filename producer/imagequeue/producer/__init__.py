@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from imagequeue.config.job import Job
     from imagequeue.producer.client import AsyncImageQueue, JobHandle
     from imagequeue.producer.http_client import AsyncHttpImageQueue
-    from imagequeue.producer.sync_client import ImageQueue
     from imagequeue.producer.promptcheck.check import check_prompt
     from imagequeue.producer.promptcheck.finding import PromptFinding
+    from imagequeue.producer.sync_client import ImageQueue
     from imagequeue.queue.listing import JobQuery
     from imagequeue.queue.views import JobView
 
