@@ -42,7 +42,7 @@ def upgrade() -> None:
         Column("model", Text, nullable=False),
         Column("operation", Text, nullable=False),
         Column("added_at_us", BigInteger, nullable=False),
-            Column("batch_ref", Text),
+        Column("batch_ref", Text),
         Column("done_at_us", BigInteger),
     )
     waiting = text("batch_ref IS NULL AND done_at_us IS NULL")
