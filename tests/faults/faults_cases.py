@@ -16,6 +16,8 @@ JOBS_PER_SECOND: Final = 120
 """More than a site does: there is always something to call while the fault lasts."""
 SMALL_DISK: Final = "24m"
 DISK_FULL_JOBS: Final = 400
+STALL_SECONDS: Final = 6.0
+"""A commit that waits is told after 1.5 s, and a worker's board is read by others 2 s later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,9 @@ class Case:
     needs: Callable[[], str] = str
 
 
-def _case(name: str, fault: Fault, *, says: str = "", blind: bool = True, **how: Any) -> Case:
+def _case(name: str, fault: Fault, *, says: str = "", blind: bool = True, seconds_min: float = 0.0, **how: Any) -> Case:
     def run(seconds: float) -> Seen:
+        seconds = max(seconds, seconds_min)
         jobs = int(seconds * JOBS_PER_SECOND) if blind else 150
         return under(fault, name, seconds=seconds, jobs=jobs, blind=blind, **how)
 
@@ -101,7 +104,7 @@ CASES: Final = (
         says="too many",
         ledger="postgresql",
     ),
-    _case("SQLite locked by another process", faults_ledger.locked, says="locked"),
+    _case("SQLite locked by another process", faults_ledger.locked, says="locked", seconds_min=STALL_SECONDS),
     Case(name="ledger's disk full (SQLite)", run=ledger_disk_full, says="full", apart=True, needs=faults_mount.why_not),
     Case(name="images' disk full", run=image_disk_full, says="store", apart=True, needs=faults_mount.why_not),
     Case(name="event loop blocked", run=lambda seconds: faults_engine.loop_blocked(seconds, 80)),

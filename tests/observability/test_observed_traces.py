@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,19 @@ CANARY = "canary-of-a-prompt"
 
 
 @pytest.fixture(scope="module")
-def exporter() -> InMemorySpanExporter:
-    """Return what keeps the spans of this process; a provider can be set once in a process."""
+def exporter() -> Iterator[InMemorySpanExporter]:
+    """Yield what keeps the spans of this process.
+
+    OpenTelemetry takes one provider in a process's life; afterwards there is none again, as the tests of other modules
+    that run in this process expect.
+    """
     kept = InMemorySpanExporter()
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
+    provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    return kept
+    before = trace._TRACER_PROVIDER
+    trace._TRACER_PROVIDER = provider
+    yield kept
+    trace._TRACER_PROVIDER = before
 
 
 def by_name(spans: tuple[ReadableSpan, ...], trace_id: int) -> dict[str, ReadableSpan]:
