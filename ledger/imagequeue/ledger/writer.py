@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar, cast
 
 from imagequeue.config.errors import LedgerUnavailable
+from imagequeue.ledger.allowance import Allowance
 from imagequeue.ledger.api import Ending, Held
 from imagequeue.ledger.apply import Batch
 from imagequeue.ledger.committer import Committer
@@ -21,7 +22,6 @@ from imagequeue.ledger.operations import Operation, Void
 BATCH_MAX: Final = 256
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
 COMMITS_PER_SECOND: Final = 15.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
-COMMITS_AT_ONCE: Final = 30  # a quiet ledger answers at once
 CLOSE_SECONDS_MAX: Final = 60.0
 COMMITS_REMEMBERED_MAX: Final = 1_000  # durations that nobody asks for are forgotten, the oldest first
 
@@ -41,15 +41,13 @@ class Writer:
 
     def __init__(self, committer: Committer, commits_per_second: float) -> None:
         self._committer = committer
-        self._commits_per_second = commits_per_second
         self._waiting: deque[Waiting] = deque()
         self._wake = threading.Event()
         self._full = threading.Event()  # a whole batch waits, or the end: no use in gathering more
         self._closing = False
         self._committing_since: float | None = None
         self._commit_seconds: deque[float] = deque(maxlen=COMMITS_REMEMBERED_MAX)
-        self._allowed = float(COMMITS_AT_ONCE)
-        self._earned_at = time.monotonic()
+        self._allowance = Allowance(commits_per_second, time.monotonic())
         self._slots = asyncio.Semaphore(WAITING_MAX)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="imagequeue-ledger", daemon=True)
@@ -111,18 +109,11 @@ class Writer:
         self._committer.close()
 
     def _gather(self) -> None:
-        """Wait for more to commit together, once the allowance of commits is used up."""
-        self._earn()
-        if self._allowed < 1 and len(self._waiting) < BATCH_MAX and not self._closing:
-            self._full.wait((1 - self._allowed) / self._commits_per_second)
-            self._earn()
+        """Wait for more to commit together, when many are coming."""
+        wait_seconds = self._allowance.wait_seconds(time.monotonic())
+        if wait_seconds > 0 and len(self._waiting) < BATCH_MAX and not self._closing:
+            self._full.wait(wait_seconds)
         self._full.clear()
-        self._allowed = max(0.0, self._allowed - 1)
-
-    def _earn(self) -> None:
-        now = time.monotonic()
-        self._allowed = min(COMMITS_AT_ONCE, self._allowed + (now - self._earned_at) * self._commits_per_second)
-        self._earned_at = now
 
     def _take(self) -> list[Waiting]:
         """Return the next batch in order of arrival; of two with one subject, the second waits for the next batch."""
@@ -142,6 +133,7 @@ class Writer:
     def _commit(self, batch: list[Waiting]) -> None:
         operations: Batch = [waiting.operation for waiting in batch]
         began = self._committing_since = time.monotonic()
+        self._allowance.spend(len(operations), began)
         answers = self._committer.commit(operations) if operations else []
         self._committing_since = None
         self._commit_seconds.append(time.monotonic() - began)
