@@ -10,7 +10,9 @@
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
 --   suspended_until, probe (the job that goes first after a pause),
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round,
---   tokens (the estimates of all that started)
+--   tokens (the estimates of all that started), limited (1: jobs were left waiting for the pace alone)
+-- A claim that comes later than one burst would lose the starts that were due meanwhile. Where jobs waited for nothing but
+-- the pace they are given back, up to LATE_US of them; permit.lua still sends no faster than the provider's ceiling.
 -- Returns {now_us, wait_us (-1: nothing is queued), suspended, foreign queues, {job...}} with job =
 --   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, cached, expired, cancelled,
 --   unserved, malformed, poison.
@@ -21,6 +23,7 @@ local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
 local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
+local LATE_US = 500000 -- so much lateness of claims is made up for
 local PROBE_US = 3000000 -- after a pause one job goes first; the others wait so long for it to be sent (permit shortens it)
 local EARNED = -0.000001 -- owed so much, a lower priority goes first; sums of fractions are not exact
 local now = now_us()
@@ -132,22 +135,23 @@ end
 
 local function load(pool)
   local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
-    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until')
+    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until', 'limited')
   local factor = factor_now(number(fields[5], 1), number(fields[6], 0), now)
   return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
     probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
     owed = {default = owed_of('default', fields[9]), low = owed_of('low', fields[10])}, starts = number(fields[11], 0),
-    since_resume = number(fields[12], 0), round = number(fields[13], 0)}
+    since_resume = number(fields[12], 0), round = number(fields[13], 0), late_us = fields[15] and LATE_US or 0,
+    limited = fields[15]}
 end
 
 local function start_wait(pool, state, n, tokens)
-  return math.max(pace_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us, now),
-    pace_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us, now))
+  return math.max(pace_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us, now, state.late_us),
+    pace_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us, now, state.late_us))
 end
 
 local function charge(pool, state, n, tokens)
-  state.image_tat = math.max(state.image_tat, now) + n * pool.image_us / state.factor
-  state.token_tat = math.max(state.token_tat, now) + tokens * pool.token_us / state.factor
+  state.image_tat = math.max(state.image_tat, now - state.late_us) + n * pool.image_us / state.factor
+  state.token_tat = math.max(state.token_tat, now - state.late_us) + tokens * pool.token_us / state.factor
   state.turn = state.turn + n / pool.weight
   state.starts, state.since_resume = state.starts + n, state.since_resume + n
   state.tokens = (state.tokens or 0) + tokens
@@ -192,18 +196,18 @@ local function serve(pool, state)
       q, id, tenant = pick(pool, state, candidate)
       if q then priority = candidate; break end
     end
-    if not q then return served end
+    if not q then state.limited = false; return served end
     local kind = special(id)
     if kind then
       give(q, id, tenant, '', kind, 0)
     else
-      if state.suspended then return served end
-      if state.paused_until > now then soonest(state.paused_until - now); return served end
-      if state.probe_until > now then soonest(state.probe_until - now); return served end
+      if state.suspended then state.limited = false; return served end
+      local held_until = math.max(state.paused_until, state.probe_until)
+      if held_until > now then state.limited = false; soonest(held_until - now); return served end
       local n = math.max(counted(job_key(id), 'iq_n') or 1, 1)
       local tokens = math.max(counted(job_key(id), 'iq_tokens') or 0, 0)
       local due = start_wait(pool, state, n, tokens)
-      if due > 0 then soonest(due); return served end
+      if due > 0 then state.limited = '1'; soonest(due); return served end
       charge(pool, state, n, tokens)
       settle_shares(state, pool, priority, n)
       state.round = state.round + 1
@@ -265,7 +269,11 @@ table.sort(order, function(a, b)
 end)
 for _, index in ipairs(order) do
   local pool, state = pools[index], states[index]
-  if serve(pool, state) then
+  local was_limited = state.limited
+  local served = serve(pool, state)
+  if was_limited and not state.limited then redis.call('HDEL', pool_key(pool.name), 'limited') end
+  if state.limited and not was_limited then redis.call('HSET', pool_key(pool.name), 'limited', '1') end
+  if served then
     redis.call('HSET', pool_key(pool.name), 'image_tat', whole(state.image_tat), 'token_tat', whole(state.token_tat),
       'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
       'owed_default', string.format('%.9f', state.owed.default), 'owed_low', string.format('%.9f', state.owed.low),

@@ -10,8 +10,8 @@ local function factor_now(factor, factor_at, now)
 end
 
 -- Microseconds until `weight` units may start in one dimension; 0 or less = now. A weight is charged whole: it starts when
--- the bucket holds it, or is full if it is more than the bucket.
-local function pace_wait(tat, unit_us, weight, burst_us, now)
+-- the bucket holds it, or is full if it is more than the bucket. `late_us`: how far TAT may lie in the past, see claim.lua.
+local function pace_wait(tat, unit_us, weight, burst_us, now, late_us)
   if unit_us <= 0 then return 0 end
-  return math.max(tat, now) - now - math.max(burst_us - weight * unit_us, 0)
+  return math.max(tat, now - (late_us or 0)) - now - math.max(burst_us - weight * unit_us, 0)
 end
