@@ -1,6 +1,6 @@
 """The HTTP door's figures: jobs a second, their latency, bulk, and what the door adds to a call of the image API.
 
-    python benchmarks/door.py [--seconds N] [--lines N] [--calls N]
+    python benchmarks/door.py [--only posts|bulk|images] [--seconds N] [--lines N] [--calls N]
 
 One api process is pinned to the last core; what asks, and the Redis server, to the first. `wrk` asks where it is
 present, else aiohttp. No worker runs but for the last figure, so what is queued stays queued.
@@ -31,6 +31,7 @@ import httpx
 import psutil
 from harness import MODEL, Setup, World, cpu_seconds, peak_megabytes, report, server_process, wait_until, world
 
+PARTS = ("posts", "bulk", "images")
 CONNECTIONS = 32
 RATE = 500
 LATENCY_SECONDS = 0.02
@@ -54,21 +55,30 @@ end
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given again (default: all)")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=200)
     chosen = parser.parse_args()
     _pin(psutil.Process(), first=True)
-    with world(Setup(images_per_minute=None, latency_seconds=LATENCY_SECONDS)) as running:
-        with _door(running) as (url, door):
-            figures = _posts(url, door, chosen.seconds) | asyncio.run(_on_time(url, chosen.seconds))
-        with _door(running) as (url, door):  # a new process: its peak of memory is that of the bulk
-            figures |= _bulk(url, door, chosen.lines)
-    with world(Setup(images_per_minute=None, latency_seconds=LATENCY_SECONDS)) as running:
-        running.start_worker()
-        with _door(running) as (url, _):
-            figures |= _overhead(running, url, chosen.calls)
+    figures: dict[str, object] = {}
+    for part in PARTS:
+        if part in (chosen.only or PARTS):
+            figures |= _measured(part, chosen)
     report("door", figures)
+
+
+def _measured(part: str, chosen: argparse.Namespace) -> dict[str, object]:
+    """One part's figures, in a world of its own."""
+    with world(Setup(images_per_minute=None, latency_seconds=LATENCY_SECONDS)) as running:
+        if part == "images":
+            running.start_worker()
+        with _door(running) as (url, door):
+            if part == "posts":
+                return _posts(url, door, chosen.seconds) | asyncio.run(_on_time(url, chosen.seconds))
+            if part == "bulk":
+                return _bulk(url, door, chosen.lines)
+            return _overhead(running, url, chosen.calls)
 
 
 @contextmanager

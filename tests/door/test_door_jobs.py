@@ -237,6 +237,23 @@ def test_a_bulk_whose_client_leaves_queues_whole_chunks_and_is_sent_again_withou
     assert of_tenant(client, tenant) == 1_200
 
 
+@pytest.mark.parametrize("rest", [["{"], 600 * ['{"prompt": "a cat"}']], ids=["a wrong line", "a whole chunk"])
+def test_a_bulk_stops_at_the_first_chunk_that_fails_whatever_was_read_behind_it(
+    client: httpx.Client, rest: list[str]
+) -> None:
+    tenant, key = f"t{uuid4().hex}", uuid4().hex
+    good = json.dumps({"prompt": "a cat", "tenant": tenant, "not_before": LATER})
+    keyed = {"prompt": "a cat", "tenant": tenant, "not_before": LATER, "idempotency_key": key}
+    client.post("/v1/jobs", json=keyed).raise_for_status()
+    other = json.dumps(keyed | {"prompt": "a dog"})
+    behind = [line.replace("}", f', "tenant": "{tenant}-behind"}}') for line in rest]
+    stopped = client.post("/v1/jobs/bulk", content="\n".join([good] * 500 + [other] + [good] * 499 + behind))
+    error = stopped.json()["error"]
+    assert stopped.status_code == 409
+    assert (error["param"], error["jobs"], error["next_line"]) == ("idempotency_key", 500, 501)
+    assert of_tenant(client, f"{tenant}-behind") == 0
+
+
 def of_tenant(client: httpx.Client, tenant: str) -> int:
     """Count a tenant's jobs page by page."""
     count, after = 0, None

@@ -1,5 +1,6 @@
 """Any number of jobs in one request: JSON lines, read, checked and queued in chunks, so memory stays small."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,8 @@ from imagequeue.queue.entries import BATCH_MAX, Entry
 
 CHUNK_JOBS: Final = BATCH_MAX
 """Jobs that are checked together and queued in one step of the server: all of them or none."""
+LINES_AT_A_STRETCH: Final = 50
+"""After so many lines others have their turn: other requests, and the chunk that is on its way to the server."""
 
 
 def bulk_routes() -> list[Route]:
@@ -67,6 +70,15 @@ async def create_bulk(asked: Asked) -> Response:
     query = asked.request.query_params
     check_known(query, ("handles",))
     tally = Tally(handles=[] if query.get("handles") == "1" else None)
+    try:
+        await _queue_all(asked, tally)
+    except (JobRefused, IdempotencyConflict, Problem) as error:
+        raise _stopped(error, tally) from error
+    return JSONResponse(tally.with_handles(), 202)
+
+
+async def _queue_all(asked: Asked, tally: Tally) -> None:
+    queueing = Queueing(asked, tally)
     chunk: list[Entry] = []
     try:
         async for line in _lines(asked):
@@ -74,11 +86,44 @@ async def create_bulk(asked: Asked) -> Response:
             if line.strip():
                 chunk.append(await _entry(asked, line, tally.lines))
             if len(chunk) >= CHUNK_JOBS:
-                await _queue(asked, chunk, tally)
-        await _queue(asked, chunk, tally)
-    except (JobRefused, IdempotencyConflict, Problem) as error:
-        raise _stopped(error, tally) from error
-    return JSONResponse(tally.with_handles(), 202)
+                await queueing.begin(chunk)
+                chunk = []
+            if tally.lines % LINES_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        await queueing.finish(chunk)
+    finally:
+        await queueing.settle()  # also when a later line is wrong: the report counts it, or its own error comes first
+
+
+class Queueing:
+    """Queues one chunk while the next is read; one at a time, so that nothing behind a chunk that fails is queued."""
+
+    def __init__(self, asked: Asked, tally: Tally) -> None:
+        self._asked = asked
+        self._tally = tally
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def begin(self, chunk: Sequence[Entry]) -> None:
+        """Start to queue the lines so far, once the chunk before is queued; raises that one's error."""
+        await self.settle()
+        self._under_way = asyncio.create_task(self._queue(chunk, self._tally.lines + 1))
+
+    async def finish(self, chunk: Sequence[Entry]) -> None:
+        """Queue what is left, in the request's own task, whose log line names a job that came alone."""
+        await self.settle()
+        await self._queue(chunk, self._tally.lines + 1)
+
+    async def settle(self) -> None:
+        """Return when nothing is on its way; raises the error of what was."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            await under_way
+
+    async def _queue(self, chunk: Sequence[Entry], next_line: int) -> None:
+        if chunk:
+            self._asked.door.access.charge(self._asked.caller, len(chunk))
+            self._tally.add(await submit(self._asked.door, self._asked.caller, chunk))
+        self._tally.next_line = next_line
 
 
 async def _lines(asked: Asked) -> AsyncIterator[bytes]:
@@ -103,14 +148,6 @@ async def _entry(asked: Asked, line: bytes, number: int) -> Entry:
         raise JobRefused(f"line {number}: {error.field}", error.message) from error
     except ValueError as error:
         raise JobRefused(f"line {number}: job", f"valid JSON is needed: {error}") from error
-
-
-async def _queue(asked: Asked, chunk: list[Entry], tally: Tally) -> None:
-    if chunk:
-        asked.door.access.charge(asked.caller, len(chunk))
-        tally.add(await submit(asked.door, asked.caller, chunk))
-    tally.next_line = tally.lines + 1
-    chunk.clear()
 
 
 def _stopped(error: JobRefused | IdempotencyConflict | Problem, tally: Tally) -> Problem:
