@@ -23,7 +23,7 @@ local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
 local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
-local LATE_US = 500000 -- so much lateness of claims is made up for
+local LATE_US = 2000000 -- so much lateness of claims is made up for
 local PROBE_US = 3000000 -- after a pause one job goes first; the others wait so long for it to be sent (permit shortens it)
 local EARNED = -0.000001 -- owed so much, a lower priority goes first; sums of fractions are not exact
 local now = now_us()
