@@ -7,7 +7,7 @@ import pytest
 from soak import SoakPlan, soak
 
 KILLS = 60
-JOBS = 4000
+JOBS = 2500
 
 
 @pytest.mark.kill

@@ -32,7 +32,11 @@ def to_the_end(site: Site, worker: WorkerProcess) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("direction", ["request lost", "reply lost"])
 @pytest.mark.parametrize("first", range(1, COMMANDS_MAX, AT_ONCE))
-def test_no_job_is_lost_or_settled_twice(quick_site: Site, first: int, direction: Direction) -> None:
+def test_no_job_is_lost_or_settled_twice(
+    quick_site: Site, first: int, direction: Direction, request: pytest.FixtureRequest
+) -> None:
+    if request.node.callspec.params["quick_site"] == "redis" and FULL not in os.environ:
+        pytest.skip("`make soak` breaks connections to Redis 7 as well")
     runs: list[tuple[int, Site, FaultProxy, WorkerProcess]] = []
     with ExitStack() as stack:
         for at in range(first, first + AT_ONCE):
