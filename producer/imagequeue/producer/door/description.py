@@ -131,13 +131,18 @@ def _act(name: str, summary: str, job: Schema, body: Schema | None) -> dict[str,
     return operation(name, summary, 200, ref("Acted"), parameters=[job], body=optional, errors=(404, 409, 413))
 
 
-def _images() -> dict[str, Any]:
-    asked = [
+def _image_call(name: str, summary: str, asked: Schema) -> dict[str, Any]:
+    headers = [
         header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
         header("X-ImageQueue-Tenant", "Whose job it is.", {}),
         header("X-ImageQueue-Cache", "Whether a stored result may answer.", {"enum": ["off", "use", "refresh"]}),
         header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
     ]
+    errors = (404, 408, 409, 413, 504)
+    return {"post": operation(name, summary, 200, schemas.GENERATED, body=asked, parameters=headers, errors=errors)}
+
+
+def _images() -> dict[str, Any]:
     show = operation(
         "showImage",
         "An image by the SHA-256 of its bytes",
@@ -149,39 +154,21 @@ def _images() -> dict[str, Any]:
     )
     show["responses"]["304"] = {"description": "The client has it."}
     return {
-        "/v1/images/generations": {
-            "post": operation(
-                "generate",
-                "The image API's own call: queued, waited for, answered",
-                200,
-                schemas.GENERATED,
-                body=body(schemas.GENERATION, schemas.GENERATION["examples"][0]),
-                parameters=asked,
-                errors=(404, 408, 409, 413, 504),
-            )
-        },
-        "/v1/images/edits": {
-            "post": operation(
-                "edit",
-                "The image API's own call with input images: by form, or by JSON that names them",
-                200,
-                schemas.GENERATED,
-                body=form(schemas.EDIT_FORM, schemas.EDIT),
-                parameters=asked,
-                errors=(404, 408, 409, 413, 504),
-            )
-        },
-        "/v1/images/variations": {
-            "post": operation(
-                "vary",
-                "The image API's own call for a variation, where a server still has it",
-                200,
-                schemas.GENERATED,
-                body=form(schemas.VARIATION_FORM),
-                parameters=asked,
-                errors=(404, 408, 409, 413, 504),
-            )
-        },
+        "/v1/images/generations": _image_call(
+            "generate",
+            "The image API's own call: queued, waited for, answered",
+            body(schemas.GENERATION, schemas.GENERATION["examples"][0]),
+        ),
+        "/v1/images/edits": _image_call(
+            "edit",
+            "The image API's own call with input images: by form, or by JSON that names them",
+            form(schemas.EDIT_FORM, schemas.EDIT),
+        ),
+        "/v1/images/variations": _image_call(
+            "vary",
+            "The image API's own call for a variation, where a server still has it",
+            form(schemas.VARIATION_FORM),
+        ),
         "/v1/images": {
             "post": operation(
                 "uploadImages",
