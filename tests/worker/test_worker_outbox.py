@@ -16,7 +16,7 @@ from webhook_receiver import Receiver, endpoint, receiver
 
 from imagequeue.config.keys import Keys
 from imagequeue.config.webhooks import Webhook, new_secret
-from imagequeue.ledger.api import JobFacts, JobFailure, WebhookDue
+from imagequeue.ledger.api import JobFacts, JobFailure, WebhookDue, WebhookRow
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.outbox import OutboxQuery, WebhookMessage
 from imagequeue.queue import endpoints
@@ -328,6 +328,32 @@ def test_a_message_of_a_worker_that_died_comes_back_when_its_lease_ends(hooks: R
         world.clock.ahead += timedelta(seconds=lease_seconds(TIMEOUT_SECONDS))
         await world.deliver()
         assert (await world.message(job_id)).tries == 2
+        assert len(hooks.messages) == 1
+
+    tell(story, endpoint(f"{hooks.url}/hook"))
+
+
+def test_a_worker_that_is_told_to_stop_while_it_takes_messages_delivers_them(
+    hooks: Receiver, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: World) -> None:
+        outbox, claim = world.outboxes[0], world.ledger.claim_webhooks
+        taken, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(count: int, seconds: float, left_out: Sequence[str] = ()) -> list[WebhookRow]:
+            rows = await claim(count, seconds, left_out)
+            taken.set()
+            await go.wait()
+            return list(rows)
+
+        monkeypatch.setattr(world.ledger, "claim_webhooks", slow)
+        await world.put(f"{hooks.url}/hook")
+        running = asyncio.create_task(outbox.run())
+        await taken.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        go.set()
+        await outbox.finish(TIMEOUT_SECONDS)
         assert len(hooks.messages) == 1
 
     tell(story, endpoint(f"{hooks.url}/hook"))

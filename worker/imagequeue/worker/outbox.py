@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -64,6 +65,7 @@ class Outbox:
         self._lease_seconds = lease_seconds(timeout_seconds)
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[int] | None = None
         self._per_url: Counter[str] = Counter()
         self._paused: dict[str, float] = {}
 
@@ -75,7 +77,7 @@ class Outbox:
                 if self._now() >= purge_at:
                     purge_at = self._now() + PURGE_SECONDS
                     await self._ledger.purge_webhooks(self._clock.now() - timedelta(days=KEEP_DAYS))
-                taken = await self.take()
+                taken = await self._take_whole()
             except Unavailable as error:
                 log.warning("webhooks wait", error=str(error))
                 taken = 0
@@ -98,6 +100,7 @@ class Outbox:
         """Deliver all that is due now, for a worker that ends when its work is done."""
         try:
             async with asyncio.timeout(FLUSH_SECONDS_MAX):
+                await self._taken_to_the_end()
                 while self._configured and (await self.take() or self._tasks):
                     if self._tasks:
                         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,12 +109,24 @@ class Outbox:
 
     async def finish(self, seconds: float) -> None:
         """Wait for deliveries in flight; those that last longer are begun again by others."""
+        with suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(seconds):
+                await self._taken_to_the_end()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=seconds)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+    async def _take_whole(self) -> int:
+        """Take, though `run` be cancelled meanwhile: messages taken and not begun would wait for their lease's end."""
+        self._taking = asyncio.create_task(self.take())
+        return await asyncio.shield(self._taking)
+
+    async def _taken_to_the_end(self) -> None:
+        if self._taking is not None and not self._taking.done():
+            await self._taking
 
     async def _room(self) -> bool:
         if len(self._tasks) >= IN_FLIGHT_MAX:
