@@ -1,71 +1,47 @@
 """The worker's composition root: builds every part from the settings, runs one engine, takes it apart again."""
 
 import asyncio
-import functools
 import gc
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
-import httpx
 import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from imagequeue.config.admission import admit
 from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
-from imagequeue.config.errors import ConfigError, StoreUnavailable
-from imagequeue.config.job import Job
+from imagequeue.config.errors import ConfigError
 from imagequeue.config.settings import Settings
 from imagequeue.config.tracing import spans, start_tracing
-from imagequeue.ledger.ledger import Ledger
-from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.claims import pending
-from imagequeue.queue.connection import connect
-from imagequeue.queue.flights import Flight, flight_of
-from imagequeue.queue.intake import take_in
 from imagequeue.queue.scripts import Scripts
-from imagequeue.queue.sketches import publish
-from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker import crashpoint
+from imagequeue.worker.assembly import job_life, taker
 from imagequeue.worker.background import background
 from imagequeue.worker.board import Board
-from imagequeue.worker.call import Caller
 from imagequeue.worker.discovery import Discovery
-from imagequeue.worker.download import Downloader
 from imagequeue.worker.engine import Engine, EngineLimits
-from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
-from imagequeue.worker.heard import Hearing
 from imagequeue.worker.hints import Hints
-from imagequeue.worker.http import open_transport
 from imagequeue.worker.identity import Identity
-from imagequeue.worker.inputs import Inputs, Room
-from imagequeue.worker.life import JobLife
 from imagequeue.worker.meter import Meter
+from imagequeue.worker.opened import Opened, open_parts, sweep
 from imagequeue.worker.outbox import Outbox
-from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.reporting import Reporting
-from imagequeue.worker.returns import Returns
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests, end_tasks
-from imagequeue.worker.stored_answers import StoredAnswers
-from imagequeue.worker.telling import Telling
 from imagequeue.worker.upkeep import Upkeep
 from imagequeue.worker.watching import Watch
-from imagequeue.worker.work import Parts
 
 BURST_PARTS_PER_SLEEP = 2
 """Starts are gathered for half of the burst, so that the other half remains for a late wake-up."""
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
-
-LEFTOVER_SECONDS = 3600.0
 
 WEBHOOK_SECONDS_AT_END = 5.0
 """How long a worker that ends waits for webhooks on their way; what is left, others send again."""
@@ -98,7 +74,7 @@ async def _work(settings: Settings, options: WorkerOptions) -> None:
     stopping.listen()
     catalog = load_catalog(settings.catalog)
     url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
-    async with _opened(settings, url) as opened:
+    async with open_parts(settings, url) as opened:
         await _run(settings, options, catalog, url, opened, stopping)
 
 
@@ -106,45 +82,8 @@ async def _embedded(settings: Settings) -> str:
     return await asyncio.to_thread(ensure_server, settings.data_dir)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    redis: Redis
-    hint_redis: Redis
-    ledger: Ledger
-    store: ImageStore
-    caller: Caller
-    downloader: Downloader
-    transport: httpx.AsyncBaseTransport
-
-
-@asynccontextmanager
-async def _opened(settings: Settings, url: str) -> AsyncIterator[_Opened]:
-    redis, hint_redis = connect(url), connect(url, protocol=2, connections=2)
-    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
-    store = open_store(settings.store_url)
-    transport = open_transport()
-    try:
-        caller = Caller(transport, SystemClock(), timeout_seconds=settings.call_timeout_seconds)
-        downloader = Downloader(transport, settings.input_hosts)
-        yield _Opened(
-            redis=redis,
-            hint_redis=hint_redis,
-            ledger=ledger,
-            store=store,
-            caller=caller,
-            downloader=downloader,
-            transport=transport,
-        )
-    finally:
-        await transport.aclose()
-        await store.aclose()
-        await ledger.aclose()
-        await hint_redis.aclose()
-        await redis.aclose()
-
-
 async def _run(
-    settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: _Opened, stopping: StopRequests
+    settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: Opened, stopping: StopRequests
 ) -> None:
     scripts = Scripts(opened.redis, settings.keys)
     health = Health()
@@ -154,7 +93,7 @@ async def _run(
     cancelled: set[str] = set()
     meter = Meter()
     watch = Watch(meter, spans(), scripts)
-    life = _life(settings, catalog, scripts, health, board, opened, cancelled, watch)
+    life = job_life(settings, catalog, scripts, health, board, opened, cancelled, watch)
     engine_box: list[Engine] = []
     identity = Identity(
         scripts,
@@ -170,7 +109,7 @@ async def _run(
         limits=_limits(settings, options),
         identity=identity,
         watch=watch,
-        take_in=_taker(scripts, catalog, settings),
+        take_in=taker(scripts, catalog, settings),
         pending=lambda: pending(scripts, board.queues),
         hinted=lambda: hints.working,
     )
@@ -189,18 +128,11 @@ async def _run(
         stalled=opened.ledger.stalled,
         tick=lambda: _tick(identity, board, engine, health),
     )
-    await _sweep(opened.store)
+    await sweep(opened.store)
     discovery = Discovery(
         transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
     )
-    outbox = Outbox(
-        ledger=opened.ledger,
-        scripts=scripts,
-        sender=Sender(opened.transport, SystemClock(), timeout_seconds=settings.webhook_timeout_seconds),
-        configured=settings.webhooks,
-        clock=SystemClock(),
-        timeout_seconds=settings.webhook_timeout_seconds,
-    )
+    outbox = _outbox(settings, scripts, opened)
     beside = background(
         settings=settings,
         catalog=catalog,
@@ -227,15 +159,16 @@ async def _run(
     await outbox.finish(WEBHOOK_SECONDS_AT_END)
 
 
-async def _sweep(store: ImageStore) -> None:
-    """Remove what writers that were killed left behind; young files may be another worker's at this moment."""
-    try:
-        removed = await store.sweep_temporary(LEFTOVER_SECONDS)
-    except StoreUnavailable as error:
-        log.warning("the store cannot be swept", error=str(error))
-    else:
-        if removed:
-            log.info("removed unfinished files of killed writers", files=removed)
+def _outbox(settings: Settings, scripts: Scripts, opened: Opened) -> Outbox:
+    seconds = settings.webhook_timeout_seconds
+    return Outbox(
+        ledger=opened.ledger,
+        scripts=scripts,
+        sender=Sender(opened.transport, SystemClock(), timeout_seconds=seconds),
+        configured=settings.webhooks,
+        clock=SystemClock(),
+        timeout_seconds=seconds,
+    )
 
 
 async def _live(
@@ -262,64 +195,6 @@ async def _live(
         log.info("worker stopped", worker=identity.claims.worker, returned=returned)
 
 
-def _life(
-    settings: Settings,
-    catalog: Catalog,
-    scripts: Scripts,
-    health: Health,
-    board: Board,
-    opened: _Opened,
-    cancelled: set[str],
-    watch: Watch,
-) -> JobLife:
-    clock = SystemClock()
-    telling = Telling(Announcer(scripts, opened.ledger, settings, clock), health)
-    returns = Returns(
-        scripts=scripts,
-        ledger=opened.ledger,
-        catalog=catalog,
-        settings=settings,
-        health=health,
-        clock=SystemClock(),
-        on_model_gone=board.model_gone,
-        is_served=board.is_served,
-        queues=lambda: board.queues,
-        telling=telling,
-    )
-    return JobLife(
-        Parts(
-            settings=settings,
-            catalog=catalog,
-            ledger=opened.ledger,
-            store=opened.store,
-            caller=opened.caller,
-            downloader=opened.downloader,
-            inputs=Inputs(opened.store, opened.ledger, opened.downloader, Room()),
-            returns=returns,
-            telling=telling,
-            health=health,
-            clock=SystemClock(),
-            pools=lambda: board.pools,
-            overflow=Overflow(catalog, board),
-            gates=Gates(burst_seconds=settings.burst_seconds, health=health),
-            is_cancelled=cancelled.__contains__,
-            tell_sketch=functools.partial(publish, scripts),
-            answers=StoredAnswers(
-                scripts=scripts,
-                ledger=opened.ledger,
-                store=opened.store,
-                returns=returns,
-                announcer=Announcer(scripts, opened.ledger, settings, SystemClock()),
-                catalog=catalog,
-                health=health,
-                clock=SystemClock(),
-            ),
-            hearing=Hearing(scripts),
-            watch=watch,
-        )
-    )
-
-
 def _pace(settings: Settings) -> PaceSettings:
     return PaceSettings(
         fraction=settings.pace_fraction,
@@ -337,21 +212,6 @@ def _limits(settings: Settings, options: WorkerOptions) -> EngineLimits:
         pace_sleep_seconds=settings.burst_seconds / BURST_PARTS_PER_SLEEP,
         burst=options.burst,
     )
-
-
-def _taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[str], Awaitable[int]]:
-    def check(job: Job, model: str) -> tuple[Job, int]:
-        admitted = admit(job, catalog, preference=(model,), served=lambda _: True, webhooks=settings.webhooks)
-        return admitted.job, admitted.tokens
-
-    def part(job: Job) -> Flight | None:
-        return flight_of(job.model_copy(update={"cache": job.cache or settings.cache}), catalog, settings.cache_scope)
-
-    async def take(queue: str) -> int:
-        ttl = settings.result_ttl_seconds
-        return (await take_in(scripts, queue, check, ttl_seconds=ttl, flight_of=part)).adopted
-
-    return take
 
 
 def _hinting(settings: Settings) -> tuple[str, ...]:
