@@ -1,7 +1,7 @@
 """Several processes and organizations: together they keep the pace, and none is refused for their own doing.
 
     python benchmarks/processes.py [--processes 1 2 4] [--orgs 1] [--per-minute 10000] [--jobs 2400]
-    python benchmarks/processes.py --processes 4 --orgs 2 --jobs 3600     (20,000 images a minute, 18,000 of them used)
+    python benchmarks/processes.py --processes 4 --orgs 2 --jobs 9000     (20,000 images a minute, 18,000 of them used)
 
 For each number of processes: the starts as the provider saw them, its answers 429, and how many cores the workers, the
 simulated provider and the server used while jobs were started, so that a full machine can be told from a slow queue. A
