@@ -63,15 +63,49 @@ def test_the_same_idempotency_key_is_the_same_job_and_another_body_is_a_conflict
     assert differs.status_code == 400
 
 
-def test_a_key_whose_request_is_no_longer_kept_is_refused_and_its_result_still_shown(
-    client: httpx.Client, stack: Stack
-) -> None:
-    """The ledger knows the job for ever; nobody can tell any more what was asked for."""
+def test_a_key_is_known_after_its_job_has_left_redis(client: httpx.Client, stack: Stack) -> None:
+    """The same body gives the same job from the ledger by every way in, another body is a conflict, no call is made."""
     key, tenant = uuid4().hex, f"t{uuid4().hex}"
     body = {"prompt": "a cat", "model": "dall-e-3", "tenant": tenant, "idempotency_key": key}
     first = ended(client, client.post("/v1/jobs", json=body).json()["id"])
-    with redis.Redis.from_url(ensure_server(stack.data_dir)) as server:
-        assert server.delete(f"rq:job:{first['id']}") == 1
+    forget(stack, f"rq:job:{first['id']}")
+    billed = len(stack.simulator.control.bill())
+    again = client.post("/v1/jobs", json=body)
+    assert (again.status_code, again.json()) == (202, {"id": first["id"], "status": "succeeded", "created": False})
+    in_bulk = client.post("/v1/jobs/bulk?handles=1", content=json.dumps(body)).json()
+    assert in_bulk["handles"] == [{"id": first["id"], "created": False}]
+    shown = client.get(f"/v1/jobs/{first['id']}", params={"wait": 20}).json()
+    assert (shown["status"], shown["images"]) == ("succeeded", first["images"])
+    for way, content in (
+        ("/v1/jobs", body | {"prompt": "a dog"}),
+        ("/v1/jobs/bulk", body | {"n": 1, "size": "1024x1792"}),
+    ):
+        other = client.post(way, content=json.dumps(content))
+        assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_conflict")
+    assert len(stack.simulator.control.bill()) == billed
+
+
+def test_the_image_apis_own_door_gives_the_same_images_after_the_job_has_left_redis(stack: Stack) -> None:
+    headers = {"Idempotency-Key": uuid4().hex}
+    body = {"prompt": "a cat", "model": "dall-e-3", "response_format": "b64_json"}
+    with stack.client() as client:
+        first = client.post("/v1/images/generations", json=body, headers=headers)
+        forget(stack, f"rq:job:{first.headers['x-imagequeue-job']}")
+        billed = len(stack.simulator.control.bill())
+        again = client.post("/v1/images/generations", json=body, headers=headers)
+        assert again.json() == first.json()
+        other = client.post("/v1/images/generations", json=body | {"prompt": "a dog"}, headers=headers)
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_conflict")
+    assert len(stack.simulator.control.bill()) == billed
+
+
+def test_a_key_that_redis_knows_no_more_is_refused_and_its_result_still_shown(
+    client: httpx.Client, stack: Stack
+) -> None:
+    """After the key's own time the ledger still knows the job; nobody can tell any more what was asked for."""
+    body = {"prompt": "a cat", "model": "dall-e-3", "idempotency_key": uuid4().hex}
+    first = ended(client, client.post("/v1/jobs", json=body).json()["id"])
+    forget(stack, f"rq:job:{first['id']}", f"imagequeue:asked:{first['id']}")
     billed = len(stack.simulator.control.bill())
     for prompt in ("a cat", "a dog"):
         late = client.post("/v1/jobs", json=body | {"prompt": prompt})
@@ -81,6 +115,12 @@ def test_a_key_whose_request_is_no_longer_kept_is_refused_and_its_result_still_s
     assert (in_bulk.status_code, in_bulk.json()["error"]["jobs"]) == (409, 0)
     assert client.get(f"/v1/jobs/{first['id']}").json()["images"] == first["images"]
     assert len(stack.simulator.control.bill()) == billed
+
+
+def forget(stack: Stack, *names: str) -> None:
+    """Take keys out of Redis, as their times to live do; each must have been there."""
+    with redis.Redis.from_url(ensure_server(stack.data_dir)) as server:
+        assert server.delete(*names) == len(names)
 
 
 def test_a_wait_ends_when_the_job_does(client: httpx.Client) -> None:

@@ -7,7 +7,8 @@ from queue_world import DEFAULT, World, job
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import Job
-from imagequeue.queue.entries import BATCH_MAX, Entry, new_job_id
+from imagequeue.queue.asked import fingerprints
+from imagequeue.queue.entries import BATCH_MAX, IDEMPOTENCY_TTL_SECONDS, Entry, new_job_id
 from imagequeue.queue.payload import decode
 
 
@@ -41,6 +42,27 @@ def test_another_body_under_the_same_key_is_a_conflict(world: World) -> None:
     with pytest.raises(IdempotencyConflict, match="idempotency_key: job one"):
         world.add(job(prompt="a dog"), ids=["one"])
     assert decode(world.raw.hget(world.keys.job("one"), "data")).prompt == "a cat"
+
+
+def test_a_key_is_known_for_its_own_time_after_the_jobs_end(world: World) -> None:
+    """Its job's hash is gone by then. A job without a key leaves nothing behind."""
+    keyed, other = (job(prompt=prompt, idempotency_key="order-1") for prompt in ("a cat", "a dog"))
+    world.add(keyed, ids=["one"])
+    world.add(job(), ids=["two"])
+    asked = f"{world.keys.own}:asked:"
+    assert not world.raw.exists(f"{asked}one")
+    world.cancel("one")
+    world.cancel("two")
+    assert IDEMPOTENCY_TTL_SECONDS - 60 < world.raw.ttl(f"{asked}one") <= IDEMPOTENCY_TTL_SECONDS
+    world.raw.delete(world.keys.job("one"))
+    assert not world.add(keyed, ids=["one"])[0].created
+    with pytest.raises(IdempotencyConflict, match="idempotency_key: job one"):
+        world.add(other, ids=["one"])
+    assert world.listed() == []
+    assert not world.raw.exists(f"{asked}two")
+    assert world.do(fingerprints(world.scripts, ["one", "two", "three"])).keys() == {"one", "two"}
+    world.raw.delete(f"{asked}one")
+    assert world.add(other, ids=["one"])[0].created
 
 
 def test_jobs_of_one_call_keep_their_order(world: World) -> None:

@@ -38,6 +38,7 @@ OTHER_VARIABLES: Final = (CONFIG_VARIABLE, DEBUG_VARIABLE, "IMAGEQUEUE_CRASH_AT"
 RQ_PREFIX_VARIABLE: Final = "RQ_KEY_PREFIX"
 OPENAI_KEY_VARIABLE: Final = "OPENAI_API_KEY"
 RESULT_TTL_SECONDS: Final = 7 * 24 * 3600
+IDEMPOTENCY_TTL_SECONDS: Final = 30 * 24 * 3600
 CACHE_TTL_SECONDS: Final = 30 * 24 * 3600
 SHARES_MAX: Final = 0.5
 
@@ -153,6 +154,8 @@ class Settings(BaseSettings):
     """Most calls in flight in one worker process."""
     result_ttl_seconds: Annotated[int, Field(ge=60, le=10 * 365 * 24 * 3600)] = RESULT_TTL_SECONDS
     """How long a finished job stays in Redis; the ledger keeps it for ever."""
+    idempotency_ttl_seconds: Annotated[int, Field(ge=60, le=10 * 365 * 24 * 3600)] = IDEMPOTENCY_TTL_SECONDS
+    """How long an idempotency key is known after its job has ended: the same body gives the same job."""
     rq_key_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")] = "rq"
     """RQ's own key prefix, from RQ_KEY_PREFIX."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

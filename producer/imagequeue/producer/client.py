@@ -163,6 +163,7 @@ class AsyncImageQueue:
             entries,
             result_ttl_seconds=queue.settings.result_ttl_seconds,
             timeout_seconds=int(queue.settings.call_timeout_seconds),
+            key_ttl_seconds=queue.settings.idempotency_ttl_seconds,
         )
         ended = await self._deliver(entries, accepted)
         return [JobHandle(id=one.id, created=one.created, cached=one.id in ended) for one in accepted]

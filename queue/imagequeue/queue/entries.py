@@ -11,9 +11,11 @@ from imagequeue.config.job import Job, encode_data, queue_name
 from imagequeue.queue.flights import Flight
 from imagequeue.queue.scripts import Argument, Scripts
 
-FIELDS = 15
+FIELDS = 16
 BATCH_MAX = 500
 SEND_TRIES_MAX = 3
+IDEMPOTENCY_TTL_SECONDS = 30 * 24 * 3600
+"""How long an idempotency key is known after its job's end, unless told otherwise."""
 STORED = "="
 """What an answer begins with that is a stored result."""
 DESCRIPTION_CHARACTERS_MAX = 60
@@ -58,6 +60,15 @@ class Accepted:
     stored: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """How long a job stays in Redis after its end, a call may take, and an idempotency key is known after the end."""
+
+    result_seconds: int
+    call_seconds: int
+    key_seconds: int
+
+
 def new_job_id(job: Job) -> str:
     """Return an id for a new job: of the tenant and idempotency key when it has one, else a random one."""
     if job.idempotency_key is None:
@@ -77,25 +88,32 @@ def microseconds(moment: datetime | None) -> str:
 
 
 async def enqueue(
-    scripts: Scripts, entries: Sequence[Entry], *, result_ttl_seconds: int, timeout_seconds: int
+    scripts: Scripts,
+    entries: Sequence[Entry],
+    *,
+    result_ttl_seconds: int,
+    timeout_seconds: int,
+    key_ttl_seconds: int = IDEMPOTENCY_TTL_SECONDS,
 ) -> list[Accepted]:
     """Put entries on their queues and return what became of each, in order.
 
     A lost reply is asked again under the same ids, which finds the jobs there instead of adding them twice.
-    IdempotencyConflict when a job of that id but another body is there; the entries of earlier batches stay queued.
+    IdempotencyConflict when a job of that id but another body is there, or was there and its idempotency key is still
+    known (`key_ttl_seconds` after its end); the entries of earlier batches stay queued.
     """
+    kept = Kept(result_seconds=result_ttl_seconds, call_seconds=timeout_seconds, key_seconds=key_ttl_seconds)
     accepted: list[Accepted] = []
     for start in range(0, len(entries), BATCH_MAX):
         batch = entries[start : start + BATCH_MAX]
-        accepted += await _send(scripts, batch, result_ttl_seconds, timeout_seconds)
+        accepted += await _send(scripts, batch, kept)
     return accepted
 
 
-async def _send(scripts: Scripts, batch: Sequence[Entry], ttl: int, call_seconds: int) -> list[Accepted]:
+async def _send(scripts: Scripts, batch: Sequence[Entry], kept: Kept) -> list[Accepted]:
     prints = [entry.fingerprint for entry in batch]
     arguments: list[Argument] = [FIELDS]
     for rank, (entry, print_) in enumerate(zip(batch, prints, strict=True)):
-        arguments += _fields(entry, print_, ttl, call_seconds, rank)
+        arguments += _fields(entry, print_, kept, rank)
     answers = await _ask(scripts, arguments)
     return [_verdict(entry, print_, answer) for entry, print_, answer in zip(batch, prints, answers, strict=True)]
 
@@ -112,14 +130,14 @@ async def _ask(scripts: Scripts, arguments: Sequence[Argument]) -> list[bytes]:
     raise AssertionError("unreachable")
 
 
-def _fields(entry: Entry, print_: str, ttl: int, call_seconds: int, rank: int) -> list[Argument]:
+def _fields(entry: Entry, print_: str, kept: Kept, rank: int) -> list[Argument]:
     job = entry.job
     description = job.prompt[:DESCRIPTION_CHARACTERS_MAX]
     times = (microseconds(job.not_before), microseconds(job.deadline))
     flight = (entry.flight.form, entry.flight.mode) if entry.flight else ("", "")
     return [
-        entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, ttl, description, call_seconds, rank,
-        *flight, encode_data(job),
+        entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, kept.result_seconds, description,
+        kept.call_seconds, rank, *flight, "" if job.idempotency_key is None else kept.key_seconds, encode_data(job),
     ]  # fmt: skip
 
 

@@ -92,6 +92,10 @@ async def _answers(asked: Asked, handles: Sequence[JobHandle]) -> list[dict[str,
     records = await records_of(asked.door, before) if before else {}
     statuses: dict[str, Status] = {handle.id: "succeeded" for handle in handles if handle.cached}
     statuses |= {job_id: status_of(record) for job_id, record in records.items()}
+    gone = [job_id for job_id in before if job_id not in records]
+    statuses |= (
+        {job_id: ended.status for job_id, ended in (await asked.door.ledger.outcomes(gone)).items()} if gone else {}
+    )
     return [
         {"id": handle.id, "status": statuses.get(handle.id, "queued"), "created": handle.created} for handle in handles
     ]

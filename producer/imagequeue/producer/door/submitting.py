@@ -13,6 +13,7 @@ from imagequeue.producer.client import DEFAULT_TENANT, JobHandle
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.inputs import needs_keeping
+from imagequeue.queue.asked import fingerprints
 from imagequeue.queue.carrying import carrying
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.record import JobRecord, read_records
@@ -96,10 +97,10 @@ async def _check_inputs(door: Door, entries: Sequence[Entry]) -> None:
 
 
 async def _check_old_keys(door: Door, entries: Sequence[Entry]) -> None:
-    """IdempotencyConflict for a key whose job ended so long ago that its request is no longer kept.
+    """IdempotencyConflict for a key whose job ended so long ago that Redis knows its request no more.
 
-    The ledger keeps the outcome for ever, the queue the request for `result_ttl_seconds`. Without the request nobody
-    can tell whether the same is asked for, and another request must not be given the first one's images.
+    The ledger keeps the outcome for ever, Redis the request's fingerprint for `idempotency_ttl_seconds`. Without that
+    nobody can tell whether the same is asked for, and another request must not be given the first one's images.
     """
     keyed = [entry.id for entry in entries if entry.job.idempotency_key is not None]
     if not keyed:
@@ -109,9 +110,9 @@ async def _check_old_keys(door: Door, entries: Sequence[Entry]) -> None:
     except LedgerUnavailable as error:  # jobs are taken in all the same; a key so old is a rare thing
         log.warning("keys of ended jobs cannot be looked up", error=str(error))
         return
-    kept = await records_of(door, list(ended)) if ended else {}
+    known = await fingerprints(door.scripts, list(ended)) if ended else {}
     for job_id in ended:
-        if job_id not in kept:
+        if job_id not in known:
             raise IdempotencyConflict(
                 f"idempotency_key: it was used for job {job_id}, which ended so long ago that its request is no longer "
                 f"kept; /v1/jobs/{job_id} shows its result, another request needs another key"

@@ -1,12 +1,21 @@
 -- include: flight.lua
 -- ending.lua: how a job ends, and how a claim does; shared by the scripts that end either.
 
+-- What a job with an idempotency key was asked by outlives its hash: <own>:asked:<id>, text, its fingerprint.
+local FINGERPRINT_BYTES_MAX, ASKED_SECONDS_MAX = 64, 10 * 365 * 86400
+local function remember_asked(id)
+  local seconds, print = counted(job_key(id), 'iq_key_ttl'), hget(job_key(id), 'iq_fingerprint')
+  if not seconds or seconds < 1 or seconds > ASKED_SECONDS_MAX then return end
+  if print and #print <= FINGERPRINT_BYTES_MAX then redis.call('SET', asked_key(id), print, 'EX', whole(seconds)) end
+end
+
 -- The end of a job: `finished`, `failed` or `canceled`, kept in its registry and its hash for `ttl` seconds.
 local function finish(q, id, status, ttl, now)
   redis.call('HSET', job_key(id), 'status', status, 'ended_at', iso(now))
   redis.call('ZADD', registry_key(status, q), whole(math.floor(now / 1000000) + ttl), id)
   redis.call('EXPIRE', job_key(id), ttl)
   announce(id, status)
+  remember_asked(id)
   local form = hget(job_key(id), 'iq_form')
   if form then release(form, id, now) end
 end

@@ -2,7 +2,8 @@
 -- enqueue: puts new jobs on their queues, all of them in one step, each at most once.
 --   ARGV[3]  = number of fields before each job's data (FIELDS)
 --   then for each job: id, queue, tenant, n, tokens, fingerprint, not_before_us ('' = now), deadline_us ('' = none),
---   result_ttl, description, timeout, rank, form, mode, data   (form, mode: iq_form and iq_cache of flight.lua, '' = none)
+--   result_ttl, description, timeout, rank, form, mode, key_ttl, data   (form, mode: iq_form and iq_cache of flight.lua,
+--   '' = none; key_ttl: seconds after its end for which an idempotency key is known, '' = it has none)
 -- rank: microseconds added to the time of now, so that jobs of one call keep their order.
 -- Returns for each job: '' when it is new, '=' and the stored result when that answers it (deliver.lua, or else a worker, ends
 -- it), else the fingerprint it was first enqueued with ('?' when it had none).
@@ -12,11 +13,14 @@ local now = now_us()
 local at = iso(now)
 local answers = {}
 for base = 4, #ARGV, FIELDS do
-  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, data =
+  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, key_ttl, data =
     unpack(ARGV, base, base + FIELDS - 1)
   local key = job_key(id)
+  local asked = key_ttl ~= '' and redis.pcall('GET', asked_key(id))
   if redis.call('EXISTS', key) == 1 then
     answers[#answers + 1] = hget(key, 'iq_fingerprint') or '?'
+  elseif type(asked) == 'string' then
+    answers[#answers + 1] = asked
   else
     local age, answer = whole(now + tonumber(rank)), ''
     redis.call('HSET', key, 'created_at', at, 'enqueued_at', at, 'data', data, 'origin', q, 'description', description,
@@ -24,6 +28,7 @@ for base = 4, #ARGV, FIELDS do
       'worker_name', '', 'group_id', '', 'success_callback_name', '', 'failure_callback_name', '',
       'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
       'iq_age', age, 'iq_deadline', deadline)
+    if key_ttl ~= '' then redis.call('HSET', key, 'iq_key_ttl', key_ttl) end
     if form ~= '' then redis.call('HSET', key, 'iq_form', form, 'iq_cache', mode) end
     if not_before ~= '' and tonumber(not_before) > now then
       local until_seconds = whole(math.ceil(tonumber(not_before) / 1000000))

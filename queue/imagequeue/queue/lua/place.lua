@@ -21,6 +21,7 @@ local function line_key(q, tenant) return OWN .. ':line:' .. q .. ':' .. tenant 
 local function tenants_key(q) return OWN .. ':tenants:' .. q end
 local function meta_key(q) return OWN .. ':queue:' .. q end
 local function pool_key(pool) return OWN .. ':pool:' .. pool end
+local function asked_key(id) return OWN .. ':asked:' .. id end
 local function claims_key(worker) return OWN .. ':claims:' .. worker end
 local WORKERS = OWN .. ':workers'
 local HEARD = OWN .. ':heard' -- hash: `at`, when a worker was last heard; its `lease`; what is a `silence` by it; microseconds
