@@ -10,6 +10,8 @@ FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in pace.lua
 REASON_CHARACTERS_MAX = 500
 FLOW_US_MAX = 10_000_000
 """A rate that was measured longer ago says nothing of now."""
+TROUBLE_US_MAX = 60_000_000
+"""A call that failed longer ago says nothing of now; waits between attempts are not longer than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,7 @@ class PoolState:
     `served_per_s`: images it really started a second of late, while jobs were waiting; 0 when that is not known.
     `factor` is the share of the pace that is used at present, `slowed` why it was lowered if not by refusals.
     `tokens` are the estimates of all calls that started, `paused_us` the time that the provider's pauses took so far.
+    `trouble` is what the latest call without images came to, of the last minute.
     """
 
     name: str
@@ -35,6 +38,7 @@ class PoolState:
     paused_us: int = 0
     image_tat_us: int = 0
     token_tat_us: int = 0
+    trouble: str = ""
 
 
 def pool_name(org: str, limit_group: str) -> str:
@@ -50,6 +54,11 @@ async def refuse(scripts: Scripts, pool: str, *, wait_us: int, reason: str) -> N
 async def press(scripts: Scripts, pool: str, *, reason: str) -> None:
     """An answer said that nearly nothing is left of the limit: the pace is lowered a little, for a while."""
     await scripts.run("pool", [pool, "pressed", reason[:REASON_CHARACTERS_MAX]])
+
+
+async def trouble(scripts: Scripts, pool: str, *, reason: str) -> None:
+    """A call brought no images and will be made again: noted for who asks why so little comes."""
+    await scripts.run("pool", [pool, "troubled", reason[:REASON_CHARACTERS_MAX]])
 
 
 async def suspend(scripts: Scripts, pool: str, *, reason: str, for_us: int = 0) -> None:
@@ -91,7 +100,7 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
 
     factor = float(row.get(b"factor", b"1"))
     if factor < 1:
-        factor = min(1.0, factor + (now_us - whole(b"factor_at")) / 1e6 * FACTOR_RECOVERY_PER_SECOND)
+        factor = min(1.0, factor + max(now_us - whole(b"factor_at"), 0) / 1e6 * FACTOR_RECOVERY_PER_SECOND)
     return PoolState(
         name=name,
         paused_until_us=whole(b"paused_until"),
@@ -107,4 +116,5 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         paused_us=max(whole(b"paused_us") - max(whole(b"paused_until") - now_us, 0), 0),
         image_tat_us=whole(b"image_tat"),
         token_tat_us=whole(b"token_tat"),
+        trouble=row.get(b"trouble", b"").decode() if now_us - whole(b"trouble_at") < TROUBLE_US_MAX else "",
     )

@@ -36,7 +36,8 @@ class PoolStatus:
     `effective_images_per_minute` is what the ceiling comes to with the share of images that the cache answers:
     the ceiling divided by the share that it does not answer, of the pool's models; None without a ceiling or images.
     `lowered` says why the ceilings are below the known ones, or why the pace is; empty when neither is. `source` says
-    whence the ceilings are, with that.
+    whence the ceilings are, with that. `trouble` is what the latest call that brought no images came to, of the last
+    minute; empty when there was none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class PoolStatus:
     calls_refused: int
     effective_images_per_minute: float | None = None
     lowered: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,7 @@ def _pool(
         images_started=state.starts,
         calls_refused=state.refused,
         lowered=_lowered(pool, state),
+        trouble=state.trouble,
     )
 
 

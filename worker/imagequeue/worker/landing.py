@@ -114,6 +114,8 @@ class Landing:
         if failure is not None and not booked:
             await self._taken_for_lost(work)
             return
+        if isinstance(verdict, Trouble):
+            await parts.returns.troubled(work.pool, f"{verdict.code}: {verdict.message}")
         match decision:
             case BackInLine():
                 await self._refused(work, decision)

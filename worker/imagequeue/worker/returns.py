@@ -1,5 +1,6 @@
 """Where a job goes when it is done with: each effect atomic in the queue, and for the holder of the claim only."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ from imagequeue.worker.telling import Telling
 
 CAP_RECHECK_SECONDS_MAX = 60.0
 """A cap may be raised at any time; jobs that wait for one are tried again at least this often."""
+TROUBLE_NOTED_SECONDS = 1.0
+"""So often a worker notes what calls without images came to: a provider that is down fails hundreds a second."""
 
 Reaction = Callable[[str, str], None]
 """Told at once when an organization turns out not to serve a model: (org, model)."""
@@ -62,6 +65,7 @@ class Returns:
         self._is_served = is_served
         self._queues = queues
         self._telling = telling
+        self._troubled_at: dict[str, float] = {}
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -208,6 +212,13 @@ class Returns:
         else:
             wait_us = int(decision.pause_seconds * 1_000_000)
             await self._persist(lambda: pools.refuse(self._scripts, pool.name, wait_us=wait_us, reason=decision.reason))
+
+    async def troubled(self, pool: Pool, reason: str) -> None:
+        """A call of the pool brought no images and no refusal that concerns the pool: told to who looks at it."""
+        now = time.monotonic()
+        if now - self._troubled_at.get(pool.name, -TROUBLE_NOTED_SECONDS) >= TROUBLE_NOTED_SECONDS:
+            self._troubled_at[pool.name] = now
+            await self._persist(lambda: pools.trouble(self._scripts, pool.name, reason=reason))
 
     async def _mark_gone(self, pool: Pool, model: Model, reason: str) -> None:
         at = iso(self._clock.now())

@@ -135,6 +135,8 @@ def _pool_state(pool: PoolStatus) -> Cell:
         return Text(f"suspended{until}: {pool.suspended}", style="red")
     if pool.paused_until:
         return Text(f"paused until {moment(pool.paused_until)}: {pool.pause_reason}", style="yellow")
+    if pool.trouble:
+        return Text(f"open, a call failed: {pool.trouble}", style="yellow")
     if pool.lowered:
         return Text(f"open, lowered: {pool.lowered}", style="yellow")
     return Text("open", style="green")

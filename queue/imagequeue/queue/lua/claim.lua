@@ -141,7 +141,7 @@ local function load(pool)
     probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
     owed = {default = owed_of('default', fields[9]), low = owed_of('low', fields[10])}, starts = number(fields[11], 0),
     since_resume = number(fields[12], 0), round = number(fields[13], 0), late_us = fields[15] and LATE_US or 0,
-    limited = fields[15]}
+    limited = fields[15], is_new = not fields[11]}
 end
 
 local function start_wait(pool, state, n, tokens)
@@ -274,6 +274,7 @@ for _, index in ipairs(order) do
   if was_limited and not state.limited then redis.call('HDEL', pool_key(pool.name), 'limited') end
   if state.limited and not was_limited then redis.call('HSET', pool_key(pool.name), 'limited', '1') end
   if served then
+    if state.is_new then redis.call('SADD', OWN .. ':pools', pool.name) end
     redis.call('HSET', pool_key(pool.name), 'image_tat', whole(state.image_tat), 'token_tat', whole(state.token_tat),
       'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
       'owed_default', string.format('%.9f', state.owed.default), 'owed_low', string.format('%.9f', state.owed.low),

@@ -6,7 +6,7 @@ local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of th
 -- The share of the pace that is used now, lowered to `factor` at `factor_at`.
 local function factor_now(factor, factor_at, now)
   if factor >= 1 or factor_at == 0 then return factor end
-  return math.min(1, factor + (now - factor_at) * RECOVERY_PER_US)
+  return math.min(1, factor + math.max(now - factor_at, 0) * RECOVERY_PER_US) -- the clock may have been set back
 end
 
 -- Microseconds until `weight` units may start in one dimension; 0 or less = now. A weight is charged whole: it starts when

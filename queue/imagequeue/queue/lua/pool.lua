@@ -1,9 +1,10 @@
 -- include: pace.lua
 -- pool: the state of one pool is changed by what a call met, or by a person.
---   ARGV[3] = pool   ARGV[4] = refused, pressed, suspend or resume
+--   ARGV[3] = pool   ARGV[4] = refused, pressed, troubled, suspend or resume
 --   refused: ARGV[5] = microseconds until the provider wants to hear from us again   ARGV[6] = reason
 --   suspend: ARGV[5] = reason   ARGV[6] = microseconds it lasts (0 = until resumed)
 --   pressed: ARGV[5] = reason: an answer said that nearly nothing is left of the limit, although we keep below it
+--   troubled: ARGV[5] = reason: a call brought no images and will be made again; noted for who asks, and nothing else
 -- A refusal while the pool ran at pace speaks of the true limit, which is lower than the known one. The first is noise; the
 -- second within AGAIN_US lowers the factor, which comes back within seconds (additive increase in pace.lua, multiplicative
 -- decrease here); each further one lowers the learned share of the ceiling, which comes back over many minutes
@@ -68,10 +69,12 @@ elseif act == 'pressed' then
     redis.call('HSET', pool, 'factor', string.format('%.6f', factor), 'factor_at', whole(now), 'pressed_at', whole(now),
       'pressed_reason', ARGV[5])
   end
+elseif act == 'troubled' then
+  redis.call('HSET', pool, 'trouble', ARGV[5], 'trouble_at', whole(now))
 elseif act == 'resume' then
   redis.call('HDEL', LEARNED, ARGV[3])
   count_pause(-math.max(paused_until - now, 0))
-  redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason')
+  redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason', 'trouble', 'trouble_at')
   redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1', 'strikes', '0')
   paused_until, factor = 0, 1
 end

@@ -1,4 +1,4 @@
--- include: place.lua
+-- include: clock.lua
 -- renew: the worker lives; one call for all its claims, from a thread of its own.
 --   ARGV[3] = worker   ARGV[4] = lease, microseconds   ARGV[5] = state for RQ (busy, idle or suspended)
 --   ARGV[6] = queues, comma separated ('' = unchanged)   ARGV[7] = what keeps it from claiming ('' = nothing)
@@ -17,13 +17,7 @@ if now - heard > silence_us(lease) then
   local grace = math.min(lease / 2, GRACE_US)
   redis.call('SET', OWN .. ':grace', whole(heard), 'PX', math.ceil(grace / 1000))
 elseif heard > now then
-  -- The server's clock was set back: leases end as soon as they would have, and a time of grace does not last until it
-  -- comes by again.
-  redis.call('DEL', OWN .. ':grace')
-  local leases = redis.call('ZRANGE', WORKERS, 0, -1, 'WITHSCORES')
-  for index = 1, #leases, 2 do
-    redis.call('ZADD', WORKERS, whole(tonumber(leases[index + 1]) - (heard - now)), leases[index])
-  end
+  set_back(now, heard - now)
 end
 redis.call('HSET', HEARD, 'at', whole(now), 'silence', whole(silence_us(lease)), 'lease', whole(lease))
 redis.call('ZREM', WORKERS, worker)
