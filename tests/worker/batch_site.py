@@ -15,13 +15,13 @@ from imagequeue.config.settings import Settings, load_settings
 from imagequeue.ledger.batch_records import unfinished, waiting_groups
 from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.scripts import Scripts
-from imagequeue.worker import main
 from imagequeue.worker.batch_api import BatchApi
 from imagequeue.worker.batch_results import Results
 from imagequeue.worker.batch_turn import BatchPace
 from imagequeue.worker.batcher import Batcher
 from imagequeue.worker.crashpoint import arm
 from imagequeue.worker.health import Health
+from imagequeue.worker.opened import Opened, open_parts
 from imagequeue.worker.telling import Telling
 
 PACE = BatchPace(gather=0.0, poll=0.05, look=0.05, tell=0.05, unsure=0.3, lease=0.4)
@@ -29,10 +29,10 @@ SECONDS_MAX = 30.0
 
 
 @asynccontextmanager
-async def batcher(settings: Settings, pace: BatchPace = PACE) -> AsyncIterator[tuple[Batcher, main._Opened]]:
+async def batcher(settings: Settings, pace: BatchPace = PACE) -> AsyncIterator[tuple[Batcher, Opened]]:
     """Build a batcher as the worker does."""
     url = settings.redis_url.get_secret_value() if settings.redis_url else ""
-    async with main._opened(settings, url) as opened:
+    async with open_parts(settings, url) as opened:
         clock, catalog = SystemClock(), load_catalog(settings.catalog)
         scripts = Scripts(opened.redis, settings.keys)
         results = Results(

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -20,31 +19,13 @@ from imagequeue.queue.auditing import audit
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.views import JobView
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 from imagequeue.store.store import open_store
 
-ORGS = (SimulatedOrg(name="main", limits={"dall-e-3": GroupLimits()}),)
 PRICE_NANO = 40_000_000
 ASKED: dict[str, object] = {"prompt": "a cat", "model": "dall-e-3", "cache": "use"}
 KILLED = -9
-
-
-@pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    config = SimulatorConfig(orgs=ORGS, latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """Return the module's simulator, as it was at its start."""
-    _simulator.control.reset()
-    _simulator.control.set_faults()
-    return _simulator
 
 
 @pytest.fixture

@@ -4,46 +4,26 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 from worker_money import a_minute_passes, configure, reset, shift_clocks, view, with_ledger, work_until
-from worker_site import WorkerSite, worker_site
+from worker_site import WorkerSite
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
 from imagequeue.worker.cap_watch import CapWatch
 
 CALL_USD = "0.04"
 """What a call costs: one image of dall-e-3 in standard quality."""
 Raise = Callable[[WorkerSite, str], None]
 Turn = Callable[[str], datetime]
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """Yield a provider without limits."""
-    org = SimulatedOrg(name="main", limits={"dall-e-3": GroupLimits()})
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
-    """Return a site with one organization."""
-    simulator.control.reset()
-    simulator.control.set_faults()
-    return worker_site(server_url, simulator, tmp_path)
 
 
 def org_month(site: WorkerSite, usd: str) -> None:

@@ -1,7 +1,6 @@
 """Calls paid with credits, end to end: which of them are drawn, what a job then cost, and what an empty wallet does."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,30 +11,17 @@ from worker_site import WorkerSite, worker_site
 from imagequeue.config.errors import ConfigError
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.wallet import GrantKind
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 
 MODEL = "dall-e-2"
 PACK_NANO = 260_000_000
 """Two credits at 13 cents each."""
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """Yield a provider without limits."""
-    org = SimulatedOrg(name="main", limits={MODEL: GroupLimits()})
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
 @pytest.fixture
 def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
     """Return a site whose organization pays with one credit a call."""
-    simulator.control.reset()
-    simulator.control.set_faults()
     site = worker_site(server_url, simulator, tmp_path)
     configure(site, credits_per_call=1)
     return site

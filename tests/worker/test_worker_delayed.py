@@ -2,39 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from worker_life import LEASE_US, LifeWorld, life_world
-from worker_site import WorkerSite, worker_site
+from worker_site import WorkerSite
 
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.claims import promote
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
 
 TTL_SECONDS = 1000
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """Yield a provider without limits."""
-    org = SimulatedOrg(name="main", limits={"dall-e-3": GroupLimits()})
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
-    """Return a site with one organization."""
-    simulator.control.reset()
-    simulator.control.set_faults()
-    return worker_site(server_url, simulator, tmp_path)
 
 
 def acts(world: LifeWorld) -> Acts:

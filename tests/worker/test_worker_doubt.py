@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,28 +14,16 @@ from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 from imagequeue.worker.crashpoint import VARIABLE
 
 WAIT_SECONDS_MAX = 60.0
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    """Yield a provider without limits."""
-    org = SimulatedOrg(name="main", limits={"dall-e-3": GroupLimits()})
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
 @pytest.fixture
 def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
     """Return a site whose first call is billed and answered with an error."""
-    simulator.control.reset()
     simulator.control.set_faults(Fault(kind="billed_server_error", count=1))
     return worker_site(server_url, simulator, tmp_path, IMAGEQUEUE_LEASE_SECONDS="1")
 

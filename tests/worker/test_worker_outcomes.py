@@ -4,43 +4,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from worker_site import WorkerSite, worker_site
 
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 
-ORGS = tuple(
-    SimulatedOrg(name=name, limits=dict.fromkeys(("dall-e-3", "gpt-image"), GroupLimits()))
-    for name in ("main", "second")
-)
 WAIT_SECONDS_MAX = 20.0
-
-
-@pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    config = SimulatorConfig(orgs=ORGS, latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """Return the module's simulator, as it was at its start."""
-    _simulator.control.reset()
-    _simulator.control.set_faults()
-    return _simulator
-
-
-@pytest.fixture
-def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
-    """Return a site with one organization."""
-    return worker_site(server_url, simulator, tmp_path)
 
 
 def test_a_good_answer_is_stored_booked_and_settled(site: WorkerSite) -> None:

@@ -15,30 +15,12 @@ from worker_site import WorkerSite, worker_site
 
 from imagequeue.config.settings import load_settings
 from imagequeue.config.webhooks import new_secret
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 
 SECRET = new_secret()
 BURSTS_SECONDS_MAX = 60.0
 PAST = "2020-01-01T00:00:00Z"
-
-
-@pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    org = SimulatedOrg(name="main", limits=dict.fromkeys(("dall-e-3", "gpt-image"), GroupLimits()))
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """Return the module's simulator, as it was at its start."""
-    _simulator.control.reset()
-    _simulator.control.set_faults()
-    return _simulator
 
 
 @pytest.fixture

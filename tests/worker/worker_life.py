@@ -18,12 +18,13 @@ from imagequeue.config.tracing import NoSpans
 from imagequeue.queue.claims import Claim, Claims, reap
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.scripts import Scripts
-from imagequeue.worker import main
 from imagequeue.worker.answer import Answer
+from imagequeue.worker.assembly import job_life, pace_of
 from imagequeue.worker.board import Board
 from imagequeue.worker.health import Health
 from imagequeue.worker.life import JobLife
 from imagequeue.worker.meter import Meter
+from imagequeue.worker.opened import Opened, open_parts
 from imagequeue.worker.request import Request
 from imagequeue.worker.watching import Watch
 
@@ -68,7 +69,7 @@ class LifeWorld:
     cancelled: set[str]
     """What the worker's signs of life told it of cancellations."""
 
-    def __init__(self, scripts: Scripts, life: JobLife, board: Board, opened: main._Opened, settings: Settings) -> None:
+    def __init__(self, scripts: Scripts, life: JobLife, board: Board, opened: Opened, settings: Settings) -> None:
         self.scripts, self.life, self.board, self.opened, self.settings = scripts, life, board, opened, settings
         self.caller: HeldBackCaller = opened.caller  # type: ignore[assignment]  # put there by life_world
 
@@ -120,13 +121,13 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
         "RQ_KEY_PREFIX": f"t{uuid4().hex}",
     }
     settings = load_settings(environ)
-    async with main._opened(settings, server_url) as real:
+    async with open_parts(settings, server_url) as real:
         opened = dataclasses.replace(real, caller=HeldBackCaller())  # type: ignore[arg-type]  # the same one method
         scripts = Scripts(opened.redis, settings.keys)
-        pace = main._pace(settings)
+        pace = pace_of(settings)
         board = Board(catalog=CATALOG, orgs=settings.orgs, pace=pace, preferred=settings.models, only=())
         cancelled: set[str] = set()
-        life = main._life(
+        life = job_life(
             settings, CATALOG, scripts, Health(), board, opened, cancelled, Watch(Meter(), NoSpans(), scripts)
         )
         world = LifeWorld(scripts, life, board, opened, settings)

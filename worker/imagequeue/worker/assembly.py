@@ -21,11 +21,23 @@ from imagequeue.worker.inputs import Inputs, Room
 from imagequeue.worker.life import JobLife
 from imagequeue.worker.opened import Opened
 from imagequeue.worker.overflow import Overflow
+from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
 from imagequeue.worker.watching import Watch
 from imagequeue.worker.work import Parts
+
+
+def pace_of(settings: Settings) -> PaceSettings:
+    """Return what the settings say of how fast and in which order jobs start."""
+    return PaceSettings(
+        fraction=settings.pace_fraction,
+        burst_seconds=settings.burst_seconds,
+        share_default=settings.share_default,
+        share_low=settings.share_low,
+        tenant_weights=settings.tenant_weights,
+    )
 
 
 def job_life(

@@ -19,7 +19,7 @@ from imagequeue.config.tracing import spans, start_tracing
 from imagequeue.queue.claims import pending
 from imagequeue.queue.scripts import Scripts
 from imagequeue.worker import crashpoint
-from imagequeue.worker.assembly import job_life, taker
+from imagequeue.worker.assembly import job_life, pace_of, taker
 from imagequeue.worker.background import background
 from imagequeue.worker.board import Board
 from imagequeue.worker.discovery import Discovery
@@ -30,7 +30,6 @@ from imagequeue.worker.identity import Identity
 from imagequeue.worker.meter import Meter
 from imagequeue.worker.opened import Opened, open_parts, sweep
 from imagequeue.worker.outbox import Outbox
-from imagequeue.worker.plan import PaceSettings
 from imagequeue.worker.reporting import Reporting
 from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests, end_tasks
@@ -88,7 +87,7 @@ async def _run(
     scripts = Scripts(opened.redis, settings.keys)
     health = Health()
     board = Board(
-        catalog=catalog, orgs=settings.orgs, pace=_pace(settings), preferred=settings.models, only=options.queues
+        catalog=catalog, orgs=settings.orgs, pace=pace_of(settings), preferred=settings.models, only=options.queues
     )
     cancelled: set[str] = set()
     meter = Meter()
@@ -193,16 +192,6 @@ async def _live(
         identity.keeper.stop()
         returned = await identity.claims.retire(board.queues, ttl_seconds=settings.result_ttl_seconds)
         log.info("worker stopped", worker=identity.claims.worker, returned=returned)
-
-
-def _pace(settings: Settings) -> PaceSettings:
-    return PaceSettings(
-        fraction=settings.pace_fraction,
-        burst_seconds=settings.burst_seconds,
-        share_default=settings.share_default,
-        share_low=settings.share_low,
-        tenant_weights=settings.tenant_weights,
-    )
 
 
 def _limits(settings: Settings, options: WorkerOptions) -> EngineLimits:
