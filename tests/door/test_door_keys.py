@@ -17,7 +17,6 @@ from imagequeue.producer.door.access import Access, check_may_open, is_loopback
 from imagequeue.producer.door.key_file import KeyFile
 from imagequeue.producer.door.keys import KeyRecord, digest, find, is_well_formed, new_token
 from imagequeue.producer.door.problems import Problem
-from imagequeue.producer.door.rates import Rates
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -40,7 +39,7 @@ def record(key_id: str, token: str, **fields: object) -> KeyRecord:
 
 def status_of(access: Access, token: str | None, scope: str = "read") -> int:
     try:
-        access.caller(None if token is None else f"Bearer {token}", scope)  # type: ignore[arg-type]  # a scope's name
+        access.caller(None if token is None else f"Bearer {token}").check_may(scope)  # type: ignore[arg-type]  # a scope's name
     except Problem as problem:
         return problem.status
     return 200
@@ -124,26 +123,6 @@ def test_off_loopback_the_door_needs_keys(host: str, loopback: bool) -> None:  #
     if not loopback:
         with pytest.raises(ConfigError, match="imagequeue keys create"):
             check_may_open(host, None)
-
-
-@given(st.integers(1, 16), st.lists(st.tuples(st.floats(0, 30), st.integers(1, 3)), max_size=60))
-def test_a_rate_is_kept_over_any_time(per_minute: int, steps: list[tuple[float, int]]) -> None:
-    """However requests come, no more get in than a full bucket, what flowed in since, and the last one's debt."""
-    rates, now, let_in = Rates(), 1000.0, 0
-    for pause, cost in steps:
-        now += pause
-        if rates.wait_seconds("a", per_minute, now, cost) == 0:
-            let_in += cost
-    assert let_in <= per_minute + (now - 1000) * per_minute / 60 + 3 + 1e-6
-
-
-@given(st.integers(1, 1000))
-def test_who_waits_as_long_as_told_gets_in(per_minute: int) -> None:
-    rates, now = Rates(), 0.0
-    while (wait := rates.wait_seconds("a", per_minute, now)) == 0:
-        continue
-    assert rates.wait_seconds("a", per_minute, now + wait * 0.9) > 0
-    assert rates.wait_seconds("a", per_minute, now + wait + 1e-6) == 0
 
 
 def test_the_commands_make_list_and_revoke_keys(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Who asks, and what they may: the key in the request against the keys in the file."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -11,9 +9,8 @@ import structlog
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ConfigError
 from imagequeue.producer.door.key_file import KeyBook, KeyFile
-from imagequeue.producer.door.keys import SCOPES, KeyRecord, Scope, find
-from imagequeue.producer.door.problems import Problem, forbidden, too_many, unauthorized, unavailable
-from imagequeue.producer.door.rates import Rates
+from imagequeue.producer.door.keys import KeyRecord, Scope, find
+from imagequeue.producer.door.problems import forbidden, unauthorized, unavailable
 
 SCHEME: Final = "bearer "
 
@@ -39,6 +36,11 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Return whether the scope is theirs; `admin` includes the others."""
         return self.key is None or scope in self.key.scopes or "admin" in self.key.scopes
+
+    def check_may(self, scope: Scope) -> None:
+        """Problem 403 unless the scope is theirs."""
+        if self.key is not None and not self.may(scope):
+            raise forbidden(f"this key may {', '.join(self.key.scopes)}; {scope} is needed")
 
     def owns(self, tenant: object) -> bool:
         """Return whether something of this tenant is theirs to see and change."""
@@ -68,13 +70,10 @@ class Access:
         clock: Clock,
         *,
         may_be_open: bool,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = key_file
         self._clock = clock
         self._may_be_open = may_be_open
-        self._monotonic = monotonic
-        self._rates = Rates()
 
     @property
     def open(self) -> bool:
@@ -90,23 +89,9 @@ class Access:
         book = self._book()
         return None if book is None else book.link_secret.get_secret_value().encode()
 
-    def caller(self, authorization: str | None, scope: Scope | None) -> Caller:
-        """Return who asks; `scope` None is every key's. Problem 401, 403 or 429 says why they are not let in."""
-        if self.open:
-            return Caller()
-        record = self._record(authorization)
-        caller = Caller(key=record)
-        self._check_rate(record)
-        if scope is not None and not caller.may(scope):
-            needed = scope if scope in SCOPES else "admin"
-            raise forbidden(f"this key may {', '.join(record.scopes)}; {needed} is needed")
-        return caller
-
-    def charge(self, caller: Caller, requests: int) -> None:
-        """Count a request that holds many jobs as that many requests."""
-        if caller.key is not None and caller.key.requests_per_minute is not None and requests > 1:
-            rate = caller.key.requests_per_minute
-            self._rates.charge(caller.key.id, rate, self._monotonic(), requests - 1)
+    def caller(self, authorization: str | None) -> Caller:
+        """Return who asks; Problem 401 says why they are not let in, 503 that keys cannot be read."""
+        return Caller() if self.open else Caller(key=self._record(authorization))
 
     def key_of(self, token: str) -> KeyRecord | None:
         """Return the active key that a token is, None otherwise; for parts with a login of their own."""
@@ -123,17 +108,6 @@ class Access:
         if record is None:
             raise unauthorized("this key is unknown, mistyped, expired or revoked")
         return record
-
-    def _check_rate(self, record: KeyRecord) -> None:
-        if record.requests_per_minute is None:
-            return
-        wait = self._rates.wait_seconds(record.id, record.requests_per_minute, self._monotonic())
-        if wait > 0:
-            raise self._too_fast(record, wait)
-
-    @staticmethod
-    def _too_fast(record: KeyRecord, wait_seconds: float) -> Problem:
-        return too_many(f"this key may send {record.requests_per_minute} requests a minute", wait_seconds)
 
     def _book(self) -> KeyBook | None:
         try:

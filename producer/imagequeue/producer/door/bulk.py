@@ -121,7 +121,7 @@ class Queueing:
 
     async def _queue(self, chunk: Sequence[Entry], next_line: int) -> None:
         if chunk:
-            self._asked.door.access.charge(self._asked.caller, len(chunk))
+            await self._asked.door.rates.charge(self._asked.caller, len(chunk))
             self._tally.add(await submit(self._asked.door, self._asked.caller, chunk))
         self._tally.next_line = next_line
 

@@ -34,7 +34,7 @@ async def show_image(asked: Asked) -> Response:
     """
     sha256 = str(asked.request.path_params["sha256"])
     check_known(asked.request.query_params, ("expires", "signature", "download"))
-    caller = asker(asked)
+    caller = await asker(asked)
     data = await _data(asked, sha256)
     await check_may_see(asked, caller, sha256, exists=data is not None)
     if data is None:
@@ -42,11 +42,11 @@ async def show_image(asked: Asked) -> Response:
     return _answer(asked.request, sha256, data, cache_control(asked, caller))
 
 
-def asker(asked: Asked) -> Caller | None:
+async def asker(asked: Asked) -> Caller | None:
     """Return who asks for an image; None for whoever comes with a signed link instead of a key."""
     if "signature" in asked.request.query_params and "authorization" not in asked.request.headers:
         return None
-    return let_in(asked.request, asked.door.access, "read")
+    return await let_in(asked.request, asked.door, "read")
 
 
 async def check_may_see(asked: Asked, caller: Caller | None, sha256: str, *, exists: bool) -> None:

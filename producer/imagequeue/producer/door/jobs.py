@@ -63,7 +63,7 @@ async def _create_many(asked: Asked, body: Sequence[object], key: str | None) ->
     values = [await taken_in(asked.door, asked.caller, value) for value in body]
     entries = entries_of(asked.door, asked.caller, values)
     findings = findings_of(asked, entries, listed=True)
-    asked.door.access.charge(asked.caller, len(entries))
+    await asked.door.rates.charge(asked.caller, len(entries))
     handles = await submit(asked.door, asked.caller, entries)
     return JSONResponse({"jobs": _with_findings(await _answers(asked, handles), findings)}, 202)
 

@@ -29,6 +29,7 @@ from imagequeue.producer.door.mounts import MountContext, installed_mounts, moun
 from imagequeue.producer.door.origin import check_same_machine
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.parts import Door
+from imagequeue.producer.door.rates import Rates
 from imagequeue.producer.door.recent import RecentStatus
 from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
 from imagequeue.producer.inputs import Inputs
@@ -126,6 +127,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                 status=RecentStatus(StatusReader(queue.scripts, settings, catalog)),
                 announcements=announcements,
                 access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),
+                rates=Rates(queue.scripts),
                 budgets=Budgets(queue.scripts, catalog, clock),
                 owners=ImageOwners(ledger),
                 inputs=Inputs(store, ledger, catalog),

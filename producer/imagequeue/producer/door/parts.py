@@ -16,6 +16,7 @@ from imagequeue.producer.door.announcements import Announcements
 from imagequeue.producer.door.budgets import Budgets
 from imagequeue.producer.door.gathering import Gathering
 from imagequeue.producer.door.ownership import ImageOwners
+from imagequeue.producer.door.rates import Rates
 from imagequeue.producer.door.recent import RecentStatus
 from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
@@ -41,6 +42,7 @@ class Door:
     status: RecentStatus
     announcements: Announcements
     access: Access
+    rates: Rates
     budgets: Budgets
     owners: ImageOwners
     inputs: Inputs

@@ -1,46 +1,38 @@
-"""How often each key may ask: a bucket of one minute's requests for each, in this process."""
+"""How often each key may ask: a bucket of one minute's requests for each, in Redis and on its clock, for all doors.
 
-from dataclasses import dataclass
+Keys without a rate cost nothing. What the requests of one turn of the event loop take goes to the server in one trip.
+"""
+
 from typing import Final
 
-BUCKETS_MAX: Final = 10_000
+from imagequeue.producer.door.access import Caller
+from imagequeue.producer.door.problems import too_many
+from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.together import Together
 
-
-@dataclass
-class _Bucket:
-    level: float
-    at_seconds: float
+MINUTE_US: Final = 60_000_000
 
 
 class Rates:
-    """Counts requests by key. Each door process counts for itself; a restart fills all buckets."""
+    """Counts requests by key; QueueUnavailable when Redis does not answer, and then nobody with a rate is let in."""
 
-    def __init__(self) -> None:
-        self._buckets: dict[str, _Bucket] = {}
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = Together(scripts)
 
-    def wait_seconds(self, key_id: str, per_minute: int, now_seconds: float, cost: int = 1) -> float:
-        """Take `cost` requests and return 0, or take nothing and return the seconds until one may be taken.
+    async def take(self, caller: Caller) -> None:
+        """Count one request; Problem 429 says when there is room for it."""
+        wait_us = await self._charge(caller, 1, let_in=False)
+        if wait_us > 0 and caller.key is not None:
+            message = f"this key may send {caller.key.requests_per_minute} requests a minute"
+            raise too_many(message, wait_us / 1_000_000)
 
-        A request that costs more than is left is let in and leaves a debt, which later ones wait for: many jobs in
-        one request are as good as many requests, and no request is too large for ever.
-        """
-        bucket = self._bucket(key_id, per_minute, now_seconds)
-        elapsed = max(0.0, now_seconds - bucket.at_seconds)
-        bucket.level = min(float(per_minute), bucket.level + elapsed * per_minute / 60)
-        bucket.at_seconds = now_seconds
-        if bucket.level < 1:
-            return (1 - bucket.level) * 60 / per_minute
-        bucket.level -= cost
-        return 0.0
+    async def charge(self, caller: Caller, requests: int) -> None:
+        """Count a request that was let in and holds many jobs as that many requests."""
+        if requests > 1:
+            await self._charge(caller, requests - 1, let_in=True)
 
-    def charge(self, key_id: str, per_minute: int, now_seconds: float, cost: int) -> None:
-        """Take `cost` more for a request that was let in and turned out to hold many jobs."""
-        self._bucket(key_id, per_minute, now_seconds).level -= cost
-
-    def _bucket(self, key_id: str, per_minute: int, now_seconds: float) -> _Bucket:
-        found = self._buckets.get(key_id)
-        if found is None:
-            if len(self._buckets) >= BUCKETS_MAX:
-                self._buckets.pop(next(iter(self._buckets)))
-            found = self._buckets[key_id] = _Bucket(level=float(per_minute), at_seconds=now_seconds)
-        return found
+    async def _charge(self, caller: Caller, requests: int, *, let_in: bool) -> int:
+        if caller.key is None or caller.key.requests_per_minute is None:
+            return 0
+        interval_us = MINUTE_US / caller.key.requests_per_minute
+        return int(await self._scripts.run("charge", [caller.key.id, interval_us, requests, int(let_in)]))

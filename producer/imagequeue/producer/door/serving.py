@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from imagequeue.producer.door.access import Access, Caller
+from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.keys import Scope
 from imagequeue.producer.door.origin import check_same_machine
 from imagequeue.producer.door.parts import Asked, Door, Handler
@@ -29,7 +29,7 @@ def route(path: str, method: str, handler: Handler, *, scope: Opens) -> Route:
     async def endpoint(request: Request) -> Response:
         door: Door = request.app.state.door
         try:
-            caller = Caller() if scope is None else let_in(request, door.access, scope)
+            caller = Caller() if scope is None else await let_in(request, door, scope)
             return await handler(Asked(request=request, door=door, caller=caller))
         except Exception as error:  # the boundary: every error becomes an answer, an unforeseen one a log line too
             return _answer(error, request)
@@ -65,12 +65,15 @@ def request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
 
 
-def let_in(request: Request, access: Access, scope: Scope | Literal["any"]) -> Caller:
+async def let_in(request: Request, door: Door, scope: Scope | Literal["any"]) -> Caller:
     """Return who asks; Problem 401, 403 or 429 says why they are not let in."""
-    if access.open:
+    if door.access.open:
         check_same_machine(request)
-    caller = access.caller(request.headers.get("authorization"), None if scope == ANY_KEY else scope)
+    caller = door.access.caller(request.headers.get("authorization"))
     request.state.key_id = caller.key_id
+    await door.rates.take(caller)
+    if scope != ANY_KEY:
+        caller.check_may(scope)
     return caller
 
 

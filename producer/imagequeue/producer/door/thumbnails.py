@@ -43,7 +43,7 @@ class Thumbnails:
         """
         sha256 = str(asked.request.path_params["sha256"])
         check_known(asked.request.query_params, ("expires", "signature"))
-        caller = asker(asked)
+        caller = await asker(asked)
         exists = SHA256.fullmatch(sha256) is not None and await asked.door.store.exists(sha256)
         await check_may_see(asked, caller, sha256, exists=exists)
         if not exists:
