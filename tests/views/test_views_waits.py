@@ -25,7 +25,7 @@ SHORT_OF_MONEY = budget.worded(budget.Short(detail="month", until=NOW + timedelt
 RECORD = JobRecord(id="x", status="queued", queue=f"{MODEL}.default")
 SERVED = pools_of(load_catalog(), [Org(name="main", base_url="http://127.0.0.1:9/v1", tier="5")])
 SCENE = Scene(now=NOW, pools=SERVED, pace_fraction=0.9, workers=1)
-PLACE = Place(rank=2, length=10, ahead=300)
+PLACE = Place(rank=2, length=10, own=300)
 
 
 def test_the_start_follows_from_the_place_and_the_pace() -> None:
@@ -41,8 +41,8 @@ def test_more_jobs_ahead_or_a_slower_pool_never_mean_an_earlier_start(
 ) -> None:
     slowed = replace(SCENE, states={POOL: PoolState(name=POOL, factor=factor)})
     record = replace(RECORD, n=n)
-    soon = why_queued(record, replace(PLACE, ahead=less), SCENE).until
-    late = why_queued(record, replace(PLACE, ahead=less + more), slowed).until
+    soon = why_queued(record, replace(PLACE, own=less), SCENE).until
+    late = why_queued(record, replace(PLACE, own=less + more), slowed).until
     assert soon is not None
     assert late is None or late >= soon
 
@@ -79,7 +79,7 @@ def test_more_jobs_ahead_or_a_slower_pool_never_mean_an_earlier_start(
                 states={POOL: PoolState(name=POOL, paused_until_us=NOW_US + 3_000_000, pause_reason="slow_down")},
             ),
             "paused",
-            NOW + timedelta(seconds=3 + 2),
+            NOW + timedelta(seconds=3 + 1 + 2),
             "slow_down",
         ),
         (replace(SCENE, pools=()), "pace", None, "place 3 of 10"),

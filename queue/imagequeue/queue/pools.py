@@ -1,13 +1,16 @@
 """The state of pools (one organization's limit group each): pace, pauses, suspensions, as everybody sees them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 
 FACTOR_RECOVERY_PER_SECOND = 0.02  # the same figure as in pace.lua
 REASON_CHARACTERS_MAX = 500
+OWED_FIELDS = {"default": b"owed_default", "low": b"owed_low"}
+PRESSED_AGAIN_US = 30_000_000
+"""A pool whose limit was nearly reached twice within this time is taken to stay as slow as it is."""
 FLOW_US_MAX = 10_000_000
 """A rate that was measured longer ago says nothing of now."""
 TROUBLE_US_MAX = 60_000_000
@@ -20,6 +23,8 @@ class PoolState:
 
     `served_per_s`: images it really started a second of late, while jobs were waiting; 0 when that is not known.
     `factor` is the share of the pace that is used at present, `slowed` why it was lowered if not by refusals.
+    `owed` is what lower priorities are owed of it, in images (claim.lua); `stays_slow`: it is lowered
+    again and again.
     `tokens` are the estimates of all calls that started, `paused_us` the time that the provider's pauses took so far.
     `trouble` is what the latest call without images came to, of the last minute.
     """
@@ -38,6 +43,8 @@ class PoolState:
     paused_us: int = 0
     image_tat_us: int = 0
     token_tat_us: int = 0
+    owed: Mapping[str, float] = field(default_factory=dict)
+    stays_slow: bool = False
     trouble: str = ""
 
 
@@ -116,5 +123,7 @@ def _state(name: str, row: Mapping[bytes, bytes], *, now_us: int) -> PoolState:
         paused_us=max(whole(b"paused_us") - max(whole(b"paused_until") - now_us, 0), 0),
         image_tat_us=whole(b"image_tat"),
         token_tat_us=whole(b"token_tat"),
+        owed={priority: float(row[name]) for priority, name in OWED_FIELDS.items() if name in row},
+        stays_slow=factor < 1 and whole(b"pressed_at") - whole(b"pressed_before") < PRESSED_AGAIN_US,
         trouble=row.get(b"trouble", b"").decode() if now_us - whole(b"trouble_at") < TROUBLE_US_MAX else "",
     )

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Final
 
 from imagequeue.queue import budget
 from imagequeue.queue.ceilings import Pool, unit_us
+from imagequeue.queue.forecast import Rival, Stream, seconds_until, slowed_seconds
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
 from imagequeue.queue.switches import ALL
@@ -15,6 +17,10 @@ from imagequeue.queue.views import Reason, Waiting
 
 FORECAST: Final = timedelta(days=365)
 """Beyond this no start is foretold."""
+PROBE: Final = timedelta(seconds=1)
+"""After a pause one job goes first, and the others follow so much later (permit.lua)."""
+SERVED_SHARE_MIN: Final = 0.95
+"""A pool that started less than this of its pace, with jobs waiting, is believed; the rest is how starts fall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +50,19 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a job stands: `rank` (0 first) of `length` in its line, and how many jobs are served before it in all.
+    """Where a job stands: `rank` (0 first) of `length` in its line, and the images that are served before it.
 
-    `ahead_by_share`: starts after which the share that its priority is guaranteed brings its turn, None for none.
-    `arriving_per_s`: jobs of higher priority that join a second; they too are served before it.
+    Those are `own` of its line, and of `rivals` and `streams` what forecast.py makes of them; `mine` is the stream of
+    its priority. `tokens_per_image` is the mean of the jobs of its queue.
     """
 
     rank: int
     length: int
-    ahead: int
-    ahead_by_share: float | None = None
-    arriving_per_s: float = 0.0
+    own: float
+    rivals: tuple[Rival, ...] = ()
+    streams: tuple[Stream, ...] = (Stream(),)
+    mine: int = 0
+    tokens_per_image: float = 0.0
 
 
 def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
@@ -64,7 +72,7 @@ def why_queued(record: JobRecord, place: Place | None, scene: Scene) -> Waiting:
         return blocked
     serving = [pool for pool in scene.pools_for(record.model) if not scene.state(pool).suspended]
     paused_until = _paused_until(serving, scene)
-    start = _start(record, place, serving, scene, paused_until or scene.now)
+    start = _start(place, serving, scene, scene.now if paused_until is None else paused_until + _probe(place))
     where = "about to start" if place is None else f"place {place.rank + 1:,} of {place.length:,} in {record.queue}"
     if paused_until is not None:
         refused = scene.state(serving[0]).pause_reason or "the provider asked to wait"
@@ -120,35 +128,35 @@ def _paused_until(serving: Sequence[Pool], scene: Scene) -> datetime | None:
     return min(ends) if ends and min(ends) > scene.now else None
 
 
-def _start(
-    record: JobRecord, place: Place | None, serving: Sequence[Pool], scene: Scene, earliest: datetime
-) -> datetime | None:
-    """About when a job starts if those before it are like it; None when no pace is known."""
+def _probe(place: Place | None) -> timedelta:
+    first = place is not None and place.own == 0 and not place.rivals and place.mine == 0
+    return timedelta() if first else PROBE
+
+
+def _start(place: Place | None, serving: Sequence[Pool], scene: Scene, earliest: datetime) -> datetime | None:
+    """About when a job starts; None when no pace is known."""
     if place is None or not serving:
         return None
-    rates = [_jobs_per_us(record, pool, scene) for pool in serving]
-    if float("inf") in rates:
+    paces = [_pace(place, pool, scene) for pool in serving]
+    full, now = (sum(rates) for rates in zip(*paces, strict=True))
+    if full == inf:
         return earliest
-    wait = timedelta(microseconds=min(_wait_us(place, sum(rates)), FORECAST / timedelta(microseconds=1)))
-    return None if wait >= FORECAST else earliest + wait
+    work_seconds = seconds_until(place.own, place.rivals, place.streams, place.mine, full)
+    recovers = not any(scene.state(pool).stays_slow for pool in serving)
+    seconds = slowed_seconds(work_seconds, now / full, recovers=recovers)
+    return None if seconds >= FORECAST.total_seconds() else earliest + timedelta(seconds=seconds)
 
 
-def _wait_us(place: Place, jobs_per_us: float) -> float:
-    """How long those before a job take, with those that still join them; at most until its share brings its turn."""
-    left_per_us = jobs_per_us - place.arriving_per_s / 1_000_000
-    in_turn = place.ahead / left_per_us if left_per_us > 0 else float("inf")
-    if place.ahead_by_share is None:
-        return in_turn if left_per_us > 0 else place.ahead / jobs_per_us
-    return min(in_turn, place.ahead_by_share / jobs_per_us)
-
-
-def _jobs_per_us(record: JobRecord, pool: Pool, scene: Scene) -> float:
-    images_us = record.n * unit_us(pool.limits.images_per_minute, scene.pace_fraction)
-    tokens_us = record.tokens * unit_us(pool.limits.tokens_per_minute, scene.pace_fraction)
-    slowest_us = max(images_us, tokens_us) / scene.state(pool).factor
-    measured_us = record.n * 1_000_000 / served if (served := scene.state(pool).served_per_s) > 0 else 0.0
-    slowest_us = max(slowest_us, measured_us)
-    return 1 / slowest_us if slowest_us > 0 else float("inf")
+def _pace(place: Place, pool: Pool, scene: Scene) -> tuple[float, float]:
+    """Images a second that a pool starts at its full pace, and at present; a measured rate counts if it is less."""
+    image_us = unit_us(pool.limits.images_per_minute, scene.pace_fraction)
+    tokens_us = place.tokens_per_image * unit_us(pool.limits.tokens_per_minute, scene.pace_fraction)
+    slowest_us = max(image_us, tokens_us)
+    state = scene.state(pool)
+    full = 1_000_000 / slowest_us if slowest_us > 0 else inf
+    if 0 < state.served_per_s < SERVED_SHARE_MIN * full:
+        full = state.served_per_s
+    return full, full * state.factor
 
 
 def _moment(us: int) -> datetime:

@@ -67,7 +67,7 @@ elseif act == 'pressed' then
   if now - tonumber(fields[7] or '0') >= PRESSED_US then
     factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN)
     redis.call('HSET', pool, 'factor', string.format('%.6f', factor), 'factor_at', whole(now), 'pressed_at', whole(now),
-      'pressed_reason', ARGV[5])
+      'pressed_before', fields[7] or '0', 'pressed_reason', ARGV[5])
   end
 elseif act == 'troubled' then
   redis.call('HSET', pool, 'trouble', ARGV[5], 'trouble_at', whole(now))
