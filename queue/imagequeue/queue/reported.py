@@ -7,6 +7,7 @@ name, and a share learned from refusals at pace (pool.lua), which comes back by 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from imagequeue.config.catalog import Limits
@@ -16,13 +17,15 @@ from imagequeue.queue.text import text
 
 RECOVERY_PER_MINUTE: Final = 0.1
 """Of a learned share: it is tried that much higher each minute."""
+GONE_SECONDS: Final = 600.0
+"""So long a model counts as not served after its provider said so; then one job tries it again."""
 SHARE_STEPS: Final = 100
 """A share is used in whole hundredths, so that the pace does not change at every look."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """What providers said. `limits` and `lowered` go by pool name; `gone` holds (organization, model)."""
+    """What providers said. `limits` and `lowered` go by pool name; `gone` holds (organization, model), said lately."""
 
     limits: Mapping[str, Limits]
     gone: frozenset[tuple[str, str]]
@@ -33,14 +36,14 @@ async def read_reported(scripts: Scripts) -> Reported:
     """Return what providers said so far, whichever worker asked them."""
     pipe = scripts.redis.pipeline(transaction=False)
     pipe.hgetall(_limits_key(scripts))
-    pipe.hkeys(_gone_key(scripts))
+    pipe.hgetall(_gone_key(scripts))
     pipe.hgetall(_said_key(scripts))
     pipe.hgetall(_learned_key(scripts))
     pipe.time()
     limits, gone, said, learned, (seconds, _) = await pipe.execute()
     return Reported(
         limits={text(name): _limits(value) for name, value in limits.items()},
-        gone=frozenset(_pair(text(field)) for field in gone),
+        gone=frozenset(_pair(text(field)) for field, value in gone.items() if _is_gone(value, int(seconds))),
         lowered=_lowered(said, learned, int(seconds)),
     )
 
@@ -129,6 +132,11 @@ def _limits(value: bytes) -> Limits:
         tokens_per_minute=stored["tokens_per_minute"],
         source=stored["source"],
     )
+
+
+def _is_gone(value: bytes, now_seconds: int) -> bool:
+    at = datetime.fromisoformat(json.loads(value)["at"])
+    return abs(now_seconds - at.timestamp()) < GONE_SECONDS
 
 
 def _pair(field: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from imagequeue.worker.decide import BackInLine, GiveUp, Park, RunAgain, Succeed
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.pictures import BadPicture, Picture, pictures_of
 from imagequeue.worker.telling import deciding_call
-from imagequeue.worker.verdict import Images, Trouble, Verdict, ledger_state
+from imagequeue.worker.verdict import Images, ModelGone, Trouble, Verdict, ledger_state
 from imagequeue.worker.work import FirstChoice, Parts, Work, first_choice_nano, request_name
 
 
@@ -114,7 +114,7 @@ class Landing:
         if failure is not None and not booked:
             await self._taken_for_lost(work)
             return
-        if isinstance(verdict, Trouble):
+        if isinstance(verdict, Trouble | ModelGone):
             await parts.returns.troubled(work.pool, f"{verdict.code}: {verdict.message}")
         match decision:
             case BackInLine():

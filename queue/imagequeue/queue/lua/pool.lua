@@ -42,6 +42,13 @@ local function count_pause(us)
   if us ~= 0 then redis.call('HINCRBY', pool, 'paused_us', whole(us)) end
 end
 
+-- What the organization's provider said it does not serve is tried again.
+local function forget_gone(org)
+  for _, field in ipairs(redis.call('HKEYS', OWN .. ':unserved')) do
+    if string.sub(field, 1, #org + 1) == org .. '|' then redis.call('HDEL', OWN .. ':unserved', field) end
+  end
+end
+
 if act == 'refused' then
   local last, strikes = tonumber(fields[5] or '0'), tonumber(fields[6] or '0')
   if now - last >= AGAIN_US then strikes = 0 end
@@ -67,12 +74,13 @@ elseif act == 'pressed' then
   if now - tonumber(fields[7] or '0') >= PRESSED_US then
     factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN)
     redis.call('HSET', pool, 'factor', string.format('%.6f', factor), 'factor_at', whole(now), 'pressed_at', whole(now),
-      'pressed_before', fields[7] or '0', 'pressed_reason', ARGV[5])
+      'pressed_reason', ARGV[5])
   end
 elseif act == 'troubled' then
   redis.call('HSET', pool, 'trouble', ARGV[5], 'trouble_at', whole(now))
 elseif act == 'resume' then
   redis.call('HDEL', LEARNED, ARGV[3])
+  forget_gone(string.match(ARGV[3], '^[^|]*'))
   count_pause(-math.max(paused_until - now, 0))
   redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason', 'trouble', 'trouble_at')
   redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1', 'strikes', '0')
