@@ -20,6 +20,7 @@ from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError, LedgerBreach, LedgerUnavailable
 from imagequeue.ledger.apply import Batch, apply
 from imagequeue.ledger.entries import Head
+from imagequeue.ledger.held import HeldAttempts
 from imagequeue.ledger.moments import microseconds
 from imagequeue.ledger.schema import writer
 from imagequeue.ledger.statements import statements_for
@@ -63,6 +64,7 @@ class Committer:
         self._transaction: Transaction | None = None
         self._position = Position(batches=0, head=Head(writer_id=0))
         self._numbers = count(1)
+        self._held = HeldAttempts()
 
     def close(self) -> None:
         """Give the connection up."""
@@ -104,17 +106,23 @@ class Committer:
     def _transact(self, batch: Batch, answers: list[object], *, trusting: bool) -> None:
         transaction = cast("Transaction", self._transaction)
         transaction.run(self._statements.begin, {})
+        unit = Unit(
+            transaction=transaction,
+            now_us=microseconds(self._clock.now()),
+            next_id=self._next_id,
+            held=self._held.rows if trusting else {},
+        )
         try:
-            after = self._work(transaction, batch, answers, trusting=trusting)
+            after = self._work(unit, batch, answers, trusting=trusting)
         except BaseException:
             self._roll_back(transaction)
             raise
         transaction.run("ROLLBACK" if after is None else "COMMIT", {})
         if after is not None:
             self._position = Position(batches=self._position.batches + 1, head=after)
+            self._held.note(unit.attempts, unit.resolutions)
 
-    def _work(self, transaction: Transaction, batch: Batch, answers: list[object], *, trusting: bool) -> Head | None:
-        unit = Unit(transaction=transaction, now_us=microseconds(self._clock.now()), next_id=self._next_id)
+    def _work(self, unit: Unit, batch: Batch, answers: list[object], *, trusting: bool) -> Head | None:
         answers[:] = apply(unit, batch, trusting=trusting)
         return unit.write(self._position.head, self._position.batches)
 

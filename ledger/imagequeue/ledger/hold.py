@@ -114,7 +114,7 @@ def _hold(
         request = replace(request, upper_bound_nano=sum(one.paid_nano for one in draws))
     if reached := _reached(request, history, used_nano, unit.day):
         return reached
-    held = replace(_admit(unit, request, history.next_n, doubted, used_nano), unanswered=history.unanswered)
+    held = _admit(unit, request, history, doubted, used_nano)
     if draws:
         use(unit, request.org, held.attempt_id, draws)
         grants[request.org] = without(grants[request.org], draws)
@@ -142,8 +142,10 @@ def _reached(request: HoldRequest, history: History, used_nano: dict[str, int], 
     return first_reached(caps, {**used_nano, of_job: history.used_nano}, request.upper_bound_nano, day)
 
 
-def _admit(unit: Unit, request: HoldRequest, n: int, doubted: tuple[int, ...], used_nano: dict[str, int]) -> Held:
-    attempt_id = unit.next_id()
+def _admit(
+    unit: Unit, request: HoldRequest, history: History, doubted: tuple[int, ...], used_nano: dict[str, int]
+) -> Held:
+    attempt_id, n = unit.next_id(), history.next_n
     unit.attempts.append(_attempt_row(unit, request, attempt_id, n))
     holding = Holding(
         attempt_id=attempt_id,
@@ -159,7 +161,7 @@ def _admit(unit: Unit, request: HoldRequest, n: int, doubted: tuple[int, ...], u
     _use(unit, request, used_nano)
     if request.delivery == "batch":
         add_item(unit, request, attempt_id)
-    return Held(attempt_id=attempt_id, n=n, doubted=doubted, delivery=request.delivery)
+    return Held(attempt_id=attempt_id, n=n, doubted=doubted, delivery=request.delivery, unanswered=history.unanswered)
 
 
 def _use(unit: Unit, request: HoldRequest, used_nano: dict[str, int]) -> None:

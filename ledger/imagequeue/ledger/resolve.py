@@ -29,6 +29,8 @@ SHORT_CHARACTERS_MAX: Final = 512
 MESSAGE_CHARACTERS_MAX: Final = 4_000
 
 Columns = Mapping[str, object]
+NOTHING_KNOWN: Final[Columns] = dict.fromkeys(RESOLVED_COLUMNS)
+"""What the row of a held attempt says of its answer: the triggers let nothing write to it before it is resolved."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +167,7 @@ def _sums(state: AttemptState, bound_nano: int, to: Resolution) -> dict[str, int
 
 
 def _resolved_row(unit: Unit, row: AttemptColumns, to: Resolution) -> Parameters:
-    known: dict[str, object] = {name: row[name] for name in RESOLVED_COLUMNS}  # type: ignore[literal-required]  # all are columns of the attempt
+    known = NOTHING_KNOWN if row["state"] == "held" else {name: row[name] for name in RESOLVED_COLUMNS}  # type: ignore[literal-required]  # all are columns of the attempt
     told = {name: value for name, value in to.columns.items() if value is not None}
     return {
         **known,

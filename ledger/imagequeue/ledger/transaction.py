@@ -3,7 +3,9 @@
 import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
 from typing import Final, LiteralString, Protocol, cast
 
 import psycopg
@@ -16,6 +18,7 @@ Parameters = Mapping[str, object]
 Step = tuple[str, Sequence[Parameters]]
 """A statement, and the parameters of each of its runs."""
 
+NAMED: Final = re.compile(r":(\w+)")  # in SQLite's texts, which hold no other colon
 UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL knows no NUL, UTF-8 no lone surrogates
 
 
@@ -50,11 +53,13 @@ class SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
         self.statements = statements
         self._cursor = connection.cursor()
-        self._cursor.row_factory = sqlite3.Row
 
     def rows(self, text: str, parameters: Parameters) -> list[object]:
         """See `Transaction`."""
-        return self._cursor.execute(text, parameters).fetchall()
+        found = self._cursor.execute(text, parameters)
+        names = [column[0] for column in found.description]
+        # Each row is read by name some thirty times, which a dict does at a tenth of the cost of sqlite3.Row.
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def run(self, text: str, parameters: Parameters) -> int:
         """See `Transaction`."""
@@ -62,7 +67,11 @@ class SqliteTransaction:
 
     def run_all(self, steps: Sequence[Step]) -> list[int]:
         """See `Transaction`."""
-        return [self._cursor.executemany(text, rows).rowcount if rows else 0 for text, rows in steps]
+        return [self._run_each(text, rows) if rows else 0 for text, rows in steps]
+
+    def _run_each(self, text: str, rows: Sequence[Parameters]) -> int:
+        by_position, values_of = _by_position(text)
+        return self._cursor.executemany(by_position, map(values_of, rows)).rowcount
 
     def listed(self, values: Sequence[object]) -> object:
         """See `Transaction`."""
@@ -109,6 +118,17 @@ def transaction_on(connection: object, statements: Statements) -> Transaction:
     if isinstance(connection, sqlite3.Connection):
         return SqliteTransaction(connection, statements)
     return PostgresqlTransaction(cast("psycopg.Connection[object]", connection), statements)
+
+
+@cache
+def _by_position(text: str) -> tuple[str, Callable[[Parameters], tuple[object, ...]]]:
+    """Return a statement with its parameters by position, and what puts a row in that order.
+
+    SQLite binds parameters by name at twice the cost, and there are ninety in every job.
+    """
+    names = NAMED.findall(text)
+    values_of = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+    return NAMED.sub("?", text), values_of
 
 
 def _known(text: str) -> LiteralString:

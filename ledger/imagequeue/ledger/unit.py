@@ -6,7 +6,7 @@ the same in every process, so that transactions wait for each other and never in
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -35,6 +35,7 @@ class Unit:
     transaction: Transaction
     now_us: int
     next_id: Callable[[], int]
+    held: Mapping[int, AttemptColumns] = field(default_factory=dict)  # attempts that need not be read, see `held`
     day: str = ""
     attempts: list[Parameters] = field(default_factory=list)
     resolutions: list[Parameters] = field(default_factory=list)
@@ -57,7 +58,9 @@ class Unit:
 
     def count(self, key: RollupKey, **measures: int) -> None:
         """Add to the rollup row of `key`."""
-        sums = self.rollups.setdefault(key, dict.fromkeys(MEASURES, 0))
+        sums = self.rollups.get(key)
+        if sums is None:
+            sums = self.rollups[key] = dict.fromkeys(MEASURES, 0)
         for name, amount in measures.items():
             sums[name] += amount
 
@@ -95,9 +98,11 @@ class Unit:
         return {row["scope"]: row["used_nano"] for row in cast("list[dict[str, int]]", rows)}  # type: ignore[misc]  # one column is text
 
     def attempts_by_id(self, attempt_ids: list[int]) -> dict[int, AttemptColumns]:
-        """Return the attempts, locked."""
-        rows = self._listed(self.transaction.statements.attempts_by_id, attempt_ids)
-        return {row["id"]: row for row in cast("list[AttemptColumns]", rows)}
+        """Return the attempts, locked; those that this writer holds itself as it remembers them."""
+        known = {attempt_id: self.held[attempt_id] for attempt_id in attempt_ids if attempt_id in self.held}
+        wanted = [attempt_id for attempt_id in attempt_ids if attempt_id not in known]
+        rows = self._listed(self.transaction.statements.attempts_by_id, wanted)
+        return known | {row["id"]: row for row in cast("list[AttemptColumns]", rows)}
 
     def attempts_by_job(self, job_ids: list[str]) -> dict[str, list[AttemptColumns]]:
         """Return the jobs' attempts in the order of their ids, locked."""

@@ -21,7 +21,7 @@ from imagequeue.ledger.operations import Operation, Void
 
 BATCH_MAX: Final = 256
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
-COMMITS_PER_SECOND: Final = 15.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
+COMMITS_PER_SECOND: Final = 10.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
 CLOSE_SECONDS_MAX: Final = 60.0
 COMMITS_REMEMBERED_MAX: Final = 1_000  # durations that nobody asks for are forgotten, the oldest first
 
