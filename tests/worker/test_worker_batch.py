@@ -1,6 +1,7 @@
 """Batches end to end: half the price, nothing lost and nothing billed twice, however often a worker dies at it."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import batch_site
 import pytest
+from webhook_receiver import receiver
 from worker_site import WorkerSite, worker_site
 
 from imagequeue.config.catalog import load_catalog
 from imagequeue.config.catalog.delivery import check_delivery, delivered_as
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import Delivery, Job
+from imagequeue.config.settings import load_settings
+from imagequeue.config.webhooks import new_secret
 from imagequeue.ledger.batch_records import unfinished
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.acts import Acts
@@ -27,6 +31,7 @@ from imagequeue.simulator.faults import Fault
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 from imagequeue.worker.crashpoint import BATCH_POINTS
 
+SECRET = new_secret()
 HALF = 20_000_000  # of dall-e-3's $0.04
 CATALOG = load_catalog({})
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -54,6 +59,19 @@ def simulator(_simulator: RunningSimulator) -> RunningSimulator:
 def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
     """Return a site with one organization."""
     return worker_site(server_url, simulator, tmp_path)
+
+
+def test_a_webhook_says_that_a_batch_brought_the_images(site: WorkerSite) -> None:
+    with receiver() as hooks:
+        hook = {"name": "hook", "url": f"{hooks.url}/hook", "secret": SECRET, "allow_private": True}
+        site.environ["IMAGEQUEUE_WEBHOOKS"] = json.dumps([hook])
+        site.settings = load_settings(
+            {name: value for name, value in site.environ.items() if name.startswith(("IMAGEQUEUE_", "RQ_"))}
+        )
+        (job_id,) = batched(site, 1)
+        finish(site)
+        data = hooks.wait(1)[0].verified(SECRET)["data"]
+    assert (data["id"], data["cost"]["delivery"], data["cost"]["usd"]) == (job_id, "batch", "0.020000000")
 
 
 def batched(site: WorkerSite, count: int = 3, **words: object) -> list[str]:

@@ -87,8 +87,9 @@ class Results:
         entry = self._settlement(line, said, images, stored)
         if line.job is not None:
             entry = await self._telling.success(
-                line.item.job_id, line.job, line.item.attempt_id, entry, model=line.model.name, org=line.org.name
-            )
+                line.item.job_id, line.job, line.item.attempt_id, entry,
+                model=line.model.name, org=line.org.name, delivery="batch",
+            )  # fmt: skip
         await self._ledger.settle(line.item.attempt_id, entry)
 
     async def _keep(self, picture: Picture) -> ImageRecord:

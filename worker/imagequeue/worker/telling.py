@@ -1,5 +1,6 @@
 """Adds to a job's end who is to be told of it, tried until the ledger answers: an end is never written without."""
 
+from imagequeue.config.catalog.delivery import Delivered
 from imagequeue.config.job import Job
 from imagequeue.ledger.api import Ending, JobCost, JobFailure, Settlement
 from imagequeue.queue.announcing import Announcer, Deciding
@@ -15,10 +16,18 @@ class Telling:
         self._health = health
 
     async def success(
-        self, job_id: str, job: Job, attempt_id: int, entry: Settlement, *, model: str, org: str
+        self,
+        job_id: str,
+        job: Job,
+        attempt_id: int,
+        entry: Settlement,
+        *,
+        model: str,
+        org: str,
+        delivery: Delivered = "now",
     ) -> Settlement:
-        """Return the settlement of a job's call with its messages."""
-        cost = JobCost(usd_nano=entry.usd_nano, model=model, org=org, delivery="now")
+        """Return the settlement of a job's call, or of its line in a batch, with its messages."""
+        cost = JobCost(usd_nano=entry.usd_nano, model=model, org=org, delivery=delivery)
         return await until_done(
             self._health, "ledger", lambda: self._announcer.settlement(job_id, job, attempt_id, entry, cost)
         )
