@@ -15,6 +15,7 @@ from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import BULK_BYTES_MAX, counted
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import NO_RETRY, Problem
+from imagequeue.producer.door.prompts import Told, as_json, findings_about, mode_of
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.submitting import entry_of, submit, taken_in
@@ -22,6 +23,8 @@ from imagequeue.queue.entries import BATCH_MAX, Entry
 
 CHUNK_JOBS: Final = BATCH_MAX
 """Jobs that are checked together and queued in one step of the server: all of them or none."""
+FLAGGED_LINES_MAX: Final = 1_000
+"""So many lines of which the prompt check says something are told in full; all are counted."""
 LINES_AT_A_STRETCH: Final = 50
 """After so many lines others have their turn: other requests, and the chunk that is on its way to the server."""
 
@@ -41,6 +44,14 @@ class Tally:
     chunks: int = 0
     next_line: int = 1
     handles: list[JobHandle] | None = None
+    findings: list[dict[str, object]] | None = None
+    flagged: int = 0
+
+    def note(self, found: Told) -> None:
+        """Note what the prompt check says of the present line, of so many lines in full."""
+        self.flagged += bool(found)
+        if found and self.findings is not None and len(self.findings) < FLAGGED_LINES_MAX:
+            self.findings.append({"line": self.lines, "findings": found})
 
     def add(self, handles: Sequence[JobHandle]) -> None:
         """Count a chunk that was queued."""
@@ -52,7 +63,13 @@ class Tally:
 
     def as_json(self) -> dict[str, object]:
         """Return the report."""
-        return {"jobs": self.jobs, "created": self.created, "chunks": self.chunks, "next_line": self.next_line}
+        counts: dict[str, object] = {
+            "jobs": self.jobs,
+            "created": self.created,
+            "chunks": self.chunks,
+            "next_line": self.next_line,
+        }
+        return counts if self.findings is None else {**counts, "flagged": self.flagged, "findings": self.findings}
 
     def with_handles(self) -> dict[str, object]:
         """Return the report with the ids in order, if they were asked for."""
@@ -65,26 +82,31 @@ async def create_bulk(asked: Asked) -> Response:
     """Queue the jobs of a JSON lines body; 202 with how many.
 
     A line that is wrong stops the request: its chunk is not queued, the chunks before it are, and the error says
-    the line and where to go on. With `handles=1` the answer has the jobs' ids in order.
+    the line and where to go on. With `handles=1` the answer has the jobs' ids in order, with the prompt check its
+    findings by line.
     """
     query = asked.request.query_params
     check_known(query, ("handles",))
-    tally = Tally(handles=[] if query.get("handles") == "1" else None)
+    mode = mode_of(asked)
+    tally = Tally(handles=[] if query.get("handles") == "1" else None, findings=None if mode == "off" else [])
     try:
-        await _queue_all(asked, tally)
+        await _queue_all(asked, tally, mode)
     except (JobRefused, IdempotencyConflict, Problem) as error:
         raise _stopped(error, tally) from error
     return JSONResponse(tally.with_handles(), 202)
 
 
-async def _queue_all(asked: Asked, tally: Tally) -> None:
+async def _queue_all(asked: Asked, tally: Tally, mode: str) -> None:
     queueing = Queueing(asked, tally)
     chunk: list[Entry] = []
     try:
         async for line in _lines(asked):
             tally.lines += 1
             if line.strip():
-                chunk.append(await _entry(asked, line, tally.lines))
+                entry = await _entry(asked, line, tally.lines)
+                if mode != "off":
+                    _check_prompt(entry, tally, mode)
+                chunk.append(entry)
             if len(chunk) >= CHUNK_JOBS:
                 await queueing.begin(chunk)
                 chunk = []
@@ -148,6 +170,13 @@ async def _entry(asked: Asked, line: bytes, number: int) -> Entry:
         raise JobRefused(f"line {number}: {error.field}", error.message) from error
     except ValueError as error:
         raise JobRefused(f"line {number}: job", f"valid JSON is needed: {error}") from error
+
+
+def _check_prompt(entry: Entry, tally: Tally, mode: str) -> None:
+    try:
+        tally.note(as_json(findings_about(entry, mode)))
+    except JobRefused as refused:
+        raise JobRefused(f"line {tally.lines}: {refused.field}", refused.message) from refused
 
 
 def _stopped(error: JobRefused | IdempotencyConflict | Problem, tally: Tally) -> Problem:

@@ -9,16 +9,22 @@ from imagequeue.producer.door import schemas
 from imagequeue.producer.door.description_books import described_books
 from imagequeue.producer.door.events import JOBS_PER_STREAM_MAX
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
+from imagequeue.producer.door.openai_images import JOB_HEADER
 from imagequeue.producer.door.operations import answer, body, form, header, in_path, in_query, operation
+from imagequeue.producer.door.prompts import FINDINGS_HEADER
 from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
 from imagequeue.producer.door.prompts import MODES as CHECK_MODES
 from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
-from imagequeue.producer.door.schemas import Schema, items, maybe, obj, ref
+from imagequeue.producer.door.schemas import TEXT, Schema, items, maybe, obj, ref
 from imagequeue.queue.listing import PAGE_MAX
 
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
 RETRY_EXAMPLE: Final = {"priority": "high"}
 KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
+
+CHECK: Final = header(
+    CHECK_HEADER, "What to do about prompts that often need another try.", {"enum": list(CHECK_MODES)}
+)
 
 
 @functools.cache
@@ -67,7 +73,7 @@ def _jobs() -> dict[str, Any]:
                 202,
                 created,
                 body=body({"anyOf": [ref("Job"), many]}, JOB_EXAMPLE),
-                parameters=[key, header(CHECK_HEADER, "What to do about the prompt.", {"enum": list(CHECK_MODES)})],
+                parameters=[key, CHECK],
                 errors=(409, 413),
             ),
             "get": operation("listJobs", "List jobs", 200, page, parameters=_filters()),
@@ -79,7 +85,7 @@ def _jobs() -> dict[str, Any]:
                 202,
                 schemas.TALLY,
                 body=lines,
-                parameters=[in_query("handles", {"enum": ["0", "1"]})],
+                parameters=[in_query("handles", {"enum": ["0", "1"]}), CHECK],
                 errors=(409, 413),
             )
         },
@@ -136,10 +142,16 @@ def _image_call(name: str, summary: str, asked: Schema) -> dict[str, Any]:
         header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
         header("X-ImageQueue-Tenant", "Whose job it is.", {}),
         header("X-ImageQueue-Cache", "Whether a stored result may answer.", {"enum": ["off", "use", "refresh"]}),
+        CHECK,
         header("X-ImageQueue-Patience", "Seconds to wait in line.", {"pattern": r"^\d{1,4}$"}),
     ]
     errors = (404, 408, 409, 413, 504)
-    return {"post": operation(name, summary, 200, schemas.GENERATED, body=asked, parameters=headers, errors=errors)}
+    call = operation(name, summary, 200, schemas.GENERATED, body=asked, parameters=headers, errors=errors)
+    call["responses"]["200"]["headers"] = {
+        FINDINGS_HEADER: {"description": "What the prompt check found, as a JSON list, if asked for.", "schema": TEXT},
+        JOB_HEADER: {"description": "The job's id.", "schema": TEXT},
+    }
+    return {"post": call}
 
 
 def _images() -> dict[str, Any]:

@@ -34,6 +34,7 @@ from imagequeue.producer.door.problems import (
     unavailable,
     unexpected,
 )
+from imagequeue.producer.door.prompts import findings_headers
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import ANY_KEY, route
 from imagequeue.producer.door.showing import image_url
@@ -77,6 +78,13 @@ async def serve(asked: Asked, body: object, operation: Operation) -> Response:
     wanted = read_request(body, headers, asked.caller.tenant, operation)
     patience = read_patience(headers, PATIENCE_SECONDS, PATIENCE_SECONDS_MAX)
     entry = _entry(asked, wanted)
+    found = findings_headers(asked, entry)
+    response = await _served(asked, wanted, entry, patience)
+    response.headers.update(found)
+    return response
+
+
+async def _served(asked: Asked, wanted: Wanted, entry: Entry, patience: float) -> Response:
     await _check_line(asked, entry, patience)
     if entry.job.partial_images:
         return await _sketched(asked, wanted, entry, patience)

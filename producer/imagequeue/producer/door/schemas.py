@@ -9,7 +9,7 @@ Schema = dict[str, Any]
 JOB_ID: Final = "0d9f4c3f5f8e4c0f9a4e6f0a3b1c2d3e"
 SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 STATUSES: Final = ("queued", "waiting", "running", "succeeded", "failed", "cancelled", "expired")
-REASONS: Final = ("pace", "paused", "budget", "backoff", "batch", "doubt")
+REASONS: Final = ("pace", "paused", "budget", "backoff", "batch", "doubt", "joined")
 
 
 def obj(properties: Schema, *, required: tuple[str, ...] | None = None) -> Schema:
@@ -89,8 +89,11 @@ TALLY: Final = {
         "chunks": WHOLE,
         "next_line": WHOLE,
         "handles": items(obj({"id": TEXT, "created": YES_NO})),
+        "flagged": WHOLE,
+        "findings": items(obj({"line": WHOLE, "findings": items(FINDING)})),
     },
-    "description": "`handles` with `handles=1`: the jobs' ids, in order.",
+    "description": "`handles` with `handles=1`: the jobs' ids, in order. `findings` of the prompt check by line, of the"
+    " first 1,000 of the `flagged` ones, if asked for.",
 }
 ACTED: Final = obj({"id": TEXT, "status": STATUS, "changed": YES_NO, "note": TEXT})
 IMAGE: Final = obj(

@@ -9,7 +9,9 @@ from imagequeue.producer.promptcheck.finding import PromptFinding
 
 
 def check_job(job: Job) -> tuple[PromptFinding, ...]:
-    """Return the findings about a job's prompt; its length was checked against the model before."""
+    """Return the findings about a job's prompt, none when it needs none; its length was checked before."""
+    if job.operation == "variation":
+        return ()
     return check_prompt(job.prompt, edits=job.operation != "generation")
 
 
