@@ -30,8 +30,9 @@ def admit(
     `webhooks`.
     """
     check_webhook(job, webhooks)
-    model_name = job.model or choose_model(job, preference, served)
-    checked = check_job(job.model_copy(update={"model": model_name}), catalog)
+    if job.model is None:
+        job = job.model_copy(update={"model": choose_model(job, preference, served)})
+    checked = check_job(job, catalog)
     return Admitted(job=checked, tokens=tokens_of(checked, catalog))
 
 

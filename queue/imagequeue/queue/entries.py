@@ -1,7 +1,7 @@
 """Putting jobs on their queues: many in one step, each at most once, also when a reply is lost."""
 
 import hashlib
-import uuid
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ BATCH_MAX = 500
 SEND_TRIES_MAX = 3
 IDEMPOTENCY_TTL_SECONDS = 30 * 24 * 3600
 """How long an idempotency key is known after its job's end, unless told otherwise."""
+ID_BYTES = 16
 STORED = "="
 """What an answer begins with that is a stored result."""
 DESCRIPTION_CHARACTERS_MAX = 60
@@ -72,7 +73,7 @@ class Kept:
 def new_job_id(job: Job) -> str:
     """Return an id for a new job: of the tenant and idempotency key when it has one, else a random one."""
     if job.idempotency_key is None:
-        return uuid.uuid4().hex
+        return secrets.token_hex(ID_BYTES)
     name = f"{job.tenant}\0{job.idempotency_key}"
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 

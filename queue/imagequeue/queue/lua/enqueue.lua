@@ -12,6 +12,11 @@ local DELIVER_US = 2000000 -- so long the enqueuer has to end what a stored resu
 local now = now_us()
 local at = iso(now)
 local answers = {}
+
+local function append(list, ...)
+  for _, value in ipairs({...}) do list[#list + 1] = value end
+end
+
 for base = 4, #ARGV, FIELDS do
   local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, key_ttl, data =
     unpack(ARGV, base, base + FIELDS - 1)
@@ -23,16 +28,22 @@ for base = 4, #ARGV, FIELDS do
     answers[#answers + 1] = asked
   else
     local age, answer = whole(now + tonumber(rank)), ''
-    redis.call('HSET', key, 'created_at', at, 'enqueued_at', at, 'data', data, 'origin', q, 'description', description,
+    local later = not_before ~= '' and tonumber(not_before) > now
+    local direct = form == '' and not later
+    local fields = {'created_at', at, 'enqueued_at', at, 'data', data, 'origin', q, 'description', description,
       'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
       'worker_name', '', 'group_id', '', 'success_callback_name', '', 'failure_callback_name', '',
       'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
-      'iq_age', age, 'iq_deadline', deadline)
-    if key_ttl ~= '' then redis.call('HSET', key, 'iq_key_ttl', key_ttl) end
-    if form ~= '' then redis.call('HSET', key, 'iq_form', form, 'iq_cache', mode) end
-    if not_before ~= '' and tonumber(not_before) > now then
+      'iq_age', age, 'iq_deadline', deadline}
+    if key_ttl ~= '' then append(fields, 'iq_key_ttl', key_ttl) end
+    if form ~= '' then append(fields, 'iq_form', form, 'iq_cache', mode) end
+    if direct then append(fields, 'status', 'queued', 'iq_pos', list_in(q, id, false)) end -- as `enter`, in one write
+    redis.call('HSET', key, unpack(fields))
+    if later then
       local until_seconds = whole(math.ceil(tonumber(not_before) / 1000000))
       wait_in('scheduled', q, id, until_seconds, '{"reason":"backoff","detail":"not_before is in the future"}')
+    elseif direct then
+      join_line(q, id, tenant, age)
     elseif ready(q, id, tenant, age, false) == 'answered' then
       redis.call('ZADD', ANSWERED, whole(now + DELIVER_US), id)
       answer = '=' .. redis.call('GET', cache_key(form))

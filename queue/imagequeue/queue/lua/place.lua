@@ -95,19 +95,22 @@ local function join_line(q, id, tenant, age)
   redis.call('ZADD', tenants_key(q), string.format('%.6f', math.max(now, owed)), tenant)
 end
 
--- Job `id` of `tenant` joins queue `q`; `front` only says at which end of the list RQ shows it.
-local function enter(q, id, tenant, age, front)
-  local meta, list, position = meta_key(q), list_key(q), nil
-  redis.call('SADD', RQ .. ':queues', list)
+-- Puts `id` on the list of queue `q` and returns its position there; `front` only says at which end RQ shows it.
+local named = {} -- queues that this step has told RQ of
+local function list_in(q, id, front)
+  local meta, list = meta_key(q), list_key(q)
+  if not named[q] then redis.call('SADD', RQ .. ':queues', list) end
+  named[q] = true
   local head = tonumber(redis.call('HGET', meta, 'head') or '0')
-  if front then
-    position = head - 1
-    redis.call('LPUSH', list, id)
-    redis.call('HSET', meta, 'head', whole(position))
-  else
-    position = head + redis.call('RPUSH', list, id) - 1
-  end
-  redis.call('HSET', job_key(id), 'status', 'queued', 'origin', q, 'iq_pos', whole(position))
+  if not front then return whole(head + redis.call('RPUSH', list, id) - 1) end
+  redis.call('LPUSH', list, id)
+  redis.call('HSET', meta, 'head', whole(head - 1))
+  return whole(head - 1)
+end
+
+-- Job `id` of `tenant` joins queue `q`.
+local function enter(q, id, tenant, age, front)
+  redis.call('HSET', job_key(id), 'status', 'queued', 'origin', q, 'iq_pos', list_in(q, id, front))
   redis.call('HDEL', job_key(id), 'iq_wait')
   join_line(q, id, tenant, age)
 end
