@@ -1,19 +1,24 @@
 """Breaks every part in turn, and then many of them with kills in one run; prints the table of docs/reliability.md.
 
     python benchmarks/faults.py [--seconds 10] [--only TEXT] [--seed 1] [--provider-seconds 30]
+    python benchmarks/faults.py --minutes 2 [--kinds KIND ...] [--rate 1.5] [--at-once 7]
 
+The second holds every fault of the provider for minutes while jobs come all the while, some side by side: it takes
+twenty minutes and less than a core.
 Nothing may be lost or settled twice, no call may be made while blind, and the ledger must equal the simulated
 provider's bill to the nano-dollar; otherwise it says what is wrong and exits with 1.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
 from faults_cases import CASES
 from faults_combined import CombinedPlan, combined
+from faults_minutes import Held, groups_of, hold
 from faults_provider import KINDS, provider_faults
 from faults_run import run
 from harness import machine
@@ -29,8 +34,14 @@ def main() -> int:
     options.add_argument("--provider-seconds", type=float, default=30.0)
     options.add_argument("--only", default="")
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--minutes", type=float, default=0.0)
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND")
+    options.add_argument("--rate", type=float, default=1.5)
+    options.add_argument("--at-once", type=int, default=7)
     chosen = options.parse_args()
-    print(f"faults ({machine()})")
+    print(f"faults ({machine()})", flush=True)
+    if chosen.minutes:
+        return held(chosen.kinds, chosen.minutes * 60, chosen.rate, chosen.at_once)
     wrong = parts(chosen.seconds, chosen.only)
     if chosen.only in ("", "provider"):
         wrong += provider(chosen.provider_seconds)
@@ -39,6 +50,16 @@ def main() -> int:
     for problem in wrong:
         print(f"  WRONG: {problem}")
     return 1 if wrong else 0
+
+
+def held(kinds: Sequence[str], seconds: float, rate: float, at_once: int) -> int:
+    """Hold each kind of the provider's faults for so long, print a line each and the table, return the exit status."""
+    seen: list[Held] = []
+    for one in hold(groups_of(kinds, at_once), seconds=seconds, rate=rate, at_once=at_once):
+        seen.append(one)
+        print(f"  {one.line()}", *(f"  WRONG: {problem}" for problem in one.problems[:9]), sep="\n", flush=True)
+    print("\n".join(one.row() for one in sorted(seen, key=lambda one: one.kind)))
+    return 1 if any(one.problems for one in seen) else 0
 
 
 def parts(seconds: float, only: str) -> list[str]:

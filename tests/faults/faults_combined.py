@@ -146,7 +146,7 @@ def combined(plan: CombinedPlan) -> CombinedReport:
         finally:
             statuses = stage.end()
             log.note("ended", statuses=statuses)
-        doubted, after, settled, billed = asyncio.run(_reconciled(stage.site))
+        doubted, after, settled, billed = asyncio.run(reconciled(stage.site))
         report = CombinedReport(
             plan=plan,
             seconds=time.monotonic() - begun,
@@ -190,7 +190,7 @@ def _kill(stage: Scene) -> None:
     stage.workers[number] = stage.site.nursery.start()
 
 
-async def _reconciled(site: Site) -> tuple[int, int, int, int]:
+async def reconciled(site: Site) -> tuple[int, int, int, int]:
     """Compare every day of the bill, as `ledger reconcile` does.
 
     Returns how many attempts were in doubt before and after, what the ledger says was spent, and the bill.

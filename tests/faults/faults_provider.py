@@ -68,7 +68,7 @@ def provider_faults(
 
 def _group(kinds: Sequence[str], jobs: int, hits: int | None, seconds: float, probability: float) -> list[Seen]:
     with running_site(orgs=tuple(kinds), latency=LATENCY) as main:
-        main.simulator.control.set_faults(*(_fault(kind, hits, probability) for kind in kinds))
+        main.simulator.control.set_faults(*(held_fault(kind, hits, probability) for kind in kinds))
         stages = [_stage(main, kind, jobs) for kind in kinds]
         begun = time.monotonic()
         try:
@@ -81,7 +81,7 @@ def _group(kinds: Sequence[str], jobs: int, hits: int | None, seconds: float, pr
             healed = time.monotonic()
             for stage in stages:
                 if stage.kind in PERSON:
-                    _resume(stage.site)
+                    resume(stage.site)
             for stage in stages:
                 wait_until(
                     f"jobs under {stage.kind} ended",
@@ -99,10 +99,11 @@ def _group(kinds: Sequence[str], jobs: int, hits: int | None, seconds: float, pr
 
 def _left(kinds: Sequence[str], hits: int, probability: float) -> list[Fault]:
     """What goes on when a person has mended the cause of a suspension: every other kind."""
-    return [_fault(kind, hits, probability) for kind in kinds if kind not in PERSON]
+    return [held_fault(kind, hits, probability) for kind in kinds if kind not in PERSON]
 
 
-def _fault(kind: str, hits: int | None, probability: float) -> Fault:
+def held_fault(kind: str, hits: int | None = None, probability: float = 1.0) -> Fault:
+    """Return the rule that lets a kind strike its organization's calls, the first `hits` of them or all."""
     slow = kind in ("hang", "billed_hang", "drip")
     return Fault(
         kind=kind,  # type: ignore[arg-type]  # one of KINDS
@@ -126,7 +127,8 @@ def _until_suspended(stages: Sequence[Stage]) -> None:
         wait_until(f"{stage.kind} suspends", REST_SECONDS_MAX, lambda stage=stage: stage.at_rest or stage.is_suspended)
 
 
-def _resume(site: Site) -> None:
+def resume(site: Site) -> None:
+    """Resume every pool, as a person does who has mended the cause."""
     asyncio.run(_resumed(site))
 
 
@@ -145,12 +147,12 @@ def _seen(stage: Stage, status: int | None, seconds: float) -> Seen:
         found=asyncio.run(findings(stage.site)),
         blind_calls=None,
         resumed_seconds=None,
-        reasons=(*stage.reasons, *_errors(stage.site)),
+        reasons=(*stage.reasons, *job_errors(stage.site)),
         statuses=(status,),
     )
 
 
-def _errors(site: Site) -> list[str]:
+def job_errors(site: Site) -> list[str]:
     """Return why jobs failed, once each."""
     with Redis(port=site.port) as client:
         errors = {client.hget(site.keys.job(name), "iq_error") for name in site.acked}

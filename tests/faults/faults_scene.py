@@ -143,6 +143,7 @@ async def _reasons(site: Site) -> list[str]:
     notes += [f"worker: {worker.note}" for worker in status.workers if worker.note]
     notes += [f"pool: {pool.suspended or pool.pause_reason}" for pool in status.pools if pool.suspended]
     notes += [f"pool: {pool.pause_reason}" for pool in status.pools if pool.paused_until]
+    notes += [f"calls: {pool.trouble}" for pool in status.pools if pool.trouble]
     return notes + [f"tenant: {hold.detail}" for hold in status.held_tenants]
 
 

@@ -13,6 +13,9 @@ from soak_site import Site
 
 from imagequeue.ledger.api import AttemptRow, Decision, ImageRecord, Outcome
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.queue.auditing import audit
+from imagequeue.queue.connection import connect
+from imagequeue.queue.scripts import Scripts
 from imagequeue.store.store import open_store
 
 BILLED_STATES = ("settled", "reconciled")
@@ -60,6 +63,7 @@ async def _compare(site: Site, ledger: Ledger, *, resolve: bool) -> Findings:
     problems += _money(attempts, billed) if resolve else []
     problems += _jobs(site, attempts, outcomes)
     problems += await _files(site, outcomes)
+    problems += await _audited(site)
     breach = (await ledger.audit()).breach
     problems += [f"ledger audit: {breach}"] if breach else []
     statuses = Counter(site.statuses().values())
@@ -132,6 +136,16 @@ def _jobs(site: Site, attempts: Mapping[str, tuple[AttemptRow, ...]], outcomes: 
         if settled != (status == "finished"):
             problems.append(f"{name} ({status}) has {settled} settled attempts")
     return problems
+
+
+async def _audited(site: Site) -> list[str]:
+    """What `imagequeue audit` finds in the queue."""
+    client = connect(f"redis://127.0.0.1:{site.port}/0")
+    try:
+        found = await audit(Scripts(client, site.keys), models=[site.model])
+    finally:
+        await client.aclose()
+    return [f"audit: {each.id} {each.finding}: {each.detail}" for each in found.findings]
 
 
 def _settled_twice(site: Site) -> int:

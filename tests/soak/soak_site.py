@@ -28,7 +28,8 @@ from imagequeue.simulator.process import RunningSimulator, running_simulator
 LedgerKind = Literal["sqlite", "postgresql"]
 
 MODEL: Final = "dall-e-3"
-QUEUES: Final = tuple(f"{MODEL}.{priority}" for priority in PRIORITIES)
+GROUPS: Final = (MODEL, "gpt-image")
+"""Limit groups that are open here: the provider refuses nothing for its rate."""
 LEASE_SECONDS: Final = 2.0
 TTL_SECONDS: Final = 7200
 REGISTRIES: Final = ("scheduled", "deferred", "finished", "failed", "canceled")
@@ -63,6 +64,7 @@ class Site:
     redis: Any
     server: Server
     postgres: Postgres | None = None
+    model: str = MODEL
     acked: list[str] = field(default_factory=list)
 
     @property
@@ -74,7 +76,7 @@ class Site:
         """Put jobs on the three queues and remember those that were acknowledged."""
         ids = [f"{self.name}-{len(self.acked) + number}" for number in range(many)]
         entries = [
-            Entry(id=name, job=Job(prompt=name, model=MODEL, priority=random.choice(PRIORITIES), **words))
+            Entry(id=name, job=Job(prompt=name, model=self.model, priority=random.choice(PRIORITIES), **words))
             for name in ids
         ]
         asyncio.run(self._send(entries))
@@ -116,16 +118,16 @@ class Site:
     def ended(self) -> int:
         """Return how many jobs have reached their end."""
         with self.redis.pipeline(transaction=False) as pipe:
-            for queue in QUEUES:
+            for priority in PRIORITIES:
                 for registry in ("finished", "failed", "canceled"):
-                    pipe.zcard(self.keys.registry(registry, queue))
+                    pipe.zcard(self.keys.registry(registry, f"{self.model}.{priority}"))
             return sum(pipe.execute())
 
 
 def environment(folder: Path, port: int, base_url: str, org: SimulatedOrg) -> dict[str, str]:
     """Return a worker's environment: nothing of ours but what is set here."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEQUEUE_", "OPENAI_"))}
-    limits = {MODEL: {"images_per_minute": None, "tokens_per_minute": None}}
+    limits = {group: {"images_per_minute": None, "tokens_per_minute": None} for group in GROUPS}
     keys = {"api_key": org.api_key, "admin_key": org.admin_key, "project": org.project}
     ours = {"name": "main", **keys, "base_url": base_url, "tier": "5", "limits": limits}
     return {
@@ -158,7 +160,7 @@ def running_site(
     `variables`: more for its environment.
     """
     quick = latency or Latency(kind="uniform", seconds=0.05, high_seconds=0.3)
-    simulated = tuple(SimulatedOrg(name=name, limits={MODEL: GroupLimits()}) for name in orgs)
+    simulated = tuple(SimulatedOrg(name=name, limits=dict.fromkeys(GROUPS, GroupLimits())) for name in orgs)
     config = SimulatorConfig(orgs=simulated, latency=quick, render="fast", image_bytes=0, seed=seed, faults=faults)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagequeue-soak-")))
@@ -181,7 +183,7 @@ def running_site(
         )
 
 
-def beside(site: Site, name: str, *, port: int, org: str | None = None, **variables: str) -> Site:
+def beside(site: Site, name: str, *, port: int, org: str | None = None, model: str = MODEL, **variables: str) -> Site:
     """Return a site of its own (prefix, ledger, store) on the same server and provider, its workers behind `port`.
 
     `org` is the simulated organization that it is, None for the first.
@@ -198,5 +200,6 @@ def beside(site: Site, name: str, *, port: int, org: str | None = None, **variab
         folder=folder,
         settings=load_settings(environ),
         nursery=Nursery(environ, folder),
+        model=model,
         acked=[],
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worker_values import NOON, answer, error
 
-from imagequeue.worker.answer import NoAnswer
+from imagequeue.worker.answer import Answer, NoAnswer
 from imagequeue.worker.verdict import (
     QUOTA_CODES,
     WAIT_SECONDS_DEFAULT,
@@ -178,3 +178,12 @@ def test_any_answer_means_something_and_no_wait_is_endless(status: int, body: ob
         assert 0 <= verdict.wait_seconds <= WAIT_SECONDS_MAX
     if isinstance(verdict, Images):
         assert status == 200
+
+
+@pytest.mark.parametrize("found", [answer(200, None, text="\x1f\x8b\x00gz\nip"), error(500, "a\x00b", "x", "c\x00d")])
+def test_what_is_told_of_an_answer_can_be_printed_and_stored(found: Answer) -> None:
+    """PostgreSQL takes no NUL: an attempt with one could never be booked."""
+    verdict = judge(found)
+    assert isinstance(verdict, Trouble)
+    assert verdict.message.isprintable()
+    assert verdict.code.isprintable()

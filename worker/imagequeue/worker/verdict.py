@@ -115,7 +115,7 @@ def _images(answer: Answer) -> Verdict:
 
 
 def _refusal(answer: Answer, error: Mapping[str, Any]) -> Verdict:
-    code, kind = str(error.get("code") or ""), str(error.get("type") or "")
+    code, kind = _short(str(error.get("code") or "")), str(error.get("type") or "")
     message = _short(str(error.get("message") or answer.text or f"HTTP {answer.status}"))
     if code in QUOTA_CODES or kind == "insufficient_quota":
         return Blocked(code=code or kind, message=message)
@@ -202,7 +202,8 @@ def _error(answer: Answer) -> Mapping[str, Any] | None:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    """One line that can be printed and stored: an answer may be anything, and PostgreSQL takes no NUL."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= MESSAGE_CHARACTERS_MAX else line[: MESSAGE_CHARACTERS_MAX - 1] + "…"
 
 
