@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from imagequeue.ledger.database import parse_url, writer_engine
 from imagequeue.ledger.entries import Entry, Head, link
+from imagequeue.ledger.outbox import OutboxQuery, messages
 from imagequeue.ledger.rows import tags_key
 
 DAY, AT = "2026-11-22", 1_795_348_800_000_000
@@ -80,6 +81,10 @@ def fill(connection: Connection) -> None:
         ("tenant:total:red", 0),
     ):
         insert(connection, "ledger_balance", scope=scope, used_nano=3 * NANO + extra)
+    insert(
+        connection, "ledger_webhook", id=1, job_id="job1", url="https://shop", event="job.succeeded", payload="{}",
+        created_at_us=AT, due_at_us=AT, tries=0,
+    )  # fmt: skip
     del facts["catalog_version"]
     insert(connection, "ledger_rollup", settled_nano=2 * NANO, in_doubt_nano=NANO, settled=2, in_doubt=1, images=2,
            kept_images=1, cache_hits=1, saved_nano=NANO, **facts)  # fmt: skip
@@ -103,8 +108,18 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_all_its_sums(
         assert connection.execute(text("SELECT key FROM ledger_tags")).scalars().all() == [tags_key(TAGS)]
         savings = connection.execute(text("SELECT job_id, kind, usd_nano FROM ledger_saving")).all()
         assert [tuple(row) for row in savings] == [("job9", "cache", NANO)]
+        assert one_message(connection) == (1, "job1", "https://shop")
+        assert connection.execute(text("SELECT count(*) FROM ledger_cap")).scalar() == 0
     engine.dispose()
     asyncio.run(reported(empty_url))
+
+
+def one_message(connection: Connection) -> tuple[int, str, str]:
+    """Return the message of a job, which an index finds."""
+    indexes = {index["name"]: index["column_names"] for index in inspect(connection).get_indexes("ledger_webhook")}
+    assert indexes["ledger_webhook_job"] == ["job_id"]
+    (message,) = messages(connection, OutboxQuery(job_id="job1"))
+    return message.webhook_id, message.job_id, message.url
 
 
 async def reported(url: str) -> None:

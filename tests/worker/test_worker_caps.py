@@ -2,15 +2,26 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from worker_money import a_minute_passes, configure, reset, shift_clocks, view, with_ledger, work_until
+from worker_money import (
+    WAIT_SECONDS_MAX,
+    a_minute_passes,
+    configure,
+    reset,
+    shift_clocks,
+    view,
+    with_ledger,
+    work_until,
+)
 from worker_site import WorkerSite
 
 from imagequeue.config.clock import SystemClock
@@ -18,6 +29,7 @@ from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
+from imagequeue.worker import main
 from imagequeue.worker.cap_watch import CapWatch
 
 CALL_USD = "0.04"
@@ -52,12 +64,13 @@ def test_a_job_waits_for_its_cap_and_goes_on_when_it_is_raised_or_starts_anew(
     named = scope.format(day=today, month=today[:7])
     anew = None if turn is None else turn(today)
     set_cap(site, CALL_USD)
-    ids = [site.put() for _ in range(2)]
-    work_until(site, "finished", ids[0])
-    waits(site, ids[1], f"{named}: 0.040000000 of 0.040000000 dollars are used or held", anew)
+    work_until(site, "finished", site.put())
+    second = site.put()
+    site.burst()
+    waits(site, second, f"{named}: 0.040000000 of 0.040000000 dollars are used or held", anew)
     set_cap(site, "0.08")
     a_minute_passes(site)
-    work_until(site, "finished", ids[1])
+    work_until(site, "finished", second)
     if anew is None:
         return
     last = site.put()
@@ -67,6 +80,48 @@ def test_a_job_waits_for_its_cap_and_goes_on_when_it_is_raised_or_starts_anew(
     a_minute_passes(site)
     work_until(site, "finished", last)
     assert site.attempts(last)[-1].held_at >= anew
+
+
+@pytest.mark.parametrize(
+    ("set_cap", "words"),
+    [(org_month, ("--org", "main", "--month")), (of_tenant("total_usd"), ("--tenant", "default", "--total"))],
+    ids=["org-month", "tenant-total"],
+)
+def test_a_cap_that_is_raised_lets_waiting_jobs_go_on_in_workers_that_run(
+    site: WorkerSite, set_cap: Raise, words: tuple[str, ...]
+) -> None:
+    """No restart and no minute: the worker that met the cap makes the next call within seconds of the command."""
+    set_cap(site, CALL_USD)
+
+    async def finished(job_id: str) -> None:
+        while site.status(job_id) != "finished":  # noqa: ASYNC110 - what changes is in another process
+            await asyncio.sleep(0.02)
+
+    async def story() -> float:
+        worker = asyncio.create_task(main._work(site.settings, main.WorkerOptions()))
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            await finished(await asyncio.to_thread(site.put))
+            second = await asyncio.to_thread(site.put)
+            while not held_back(site):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(imagequeue, site, "ledger", "caps", "set", *words, "0.08", "--reason", "more")
+            set_at = time.monotonic()
+            await finished(second)
+            taken_seconds = time.monotonic() - set_at
+        signal.raise_signal(signal.SIGTERM)  # which the worker listens to
+        await worker
+        return taken_seconds
+
+    assert asyncio.run(story()) < 15
+
+
+def held_back(site: WorkerSite) -> bool:
+    """Whether a pool or a tenant waits for money."""
+    own = site.settings.keys.own
+    pools = [
+        site.redis.hget(f"{own}:pool:{name.decode()}", "suspended") for name in site.redis.smembers(f"{own}:pools")
+    ]
+    return any(pools) or bool(site.redis.hgetall(f"{own}:held"))
 
 
 def waits(site: WorkerSite, job_id: str, why: str, until: datetime | None) -> None:
@@ -118,6 +173,11 @@ def test_status_shows_the_caps_that_warned(site: WorkerSite) -> None:
 
 def status(site: WorkerSite, *words: str) -> str:
     """Return what `imagequeue status` prints."""
-    command = [str(Path(sys.executable).parent / "imagequeue"), "status", *words]
+    return imagequeue(site, "status", *words)
+
+
+def imagequeue(site: WorkerSite, *words: str) -> str:
+    """Return what a command prints."""
+    command = [str(Path(sys.executable).parent / "imagequeue"), *words]
     environ = {**site.environ, "COLUMNS": "300"}
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout

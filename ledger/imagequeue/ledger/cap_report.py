@@ -13,6 +13,7 @@ from imagequeue.ledger.api import CapKind
 from imagequeue.ledger.caps import scope, starts_anew
 from imagequeue.ledger.moments import day, microseconds, moment
 from imagequeue.ledger.schema import balance, warning
+from imagequeue.ledger.set_caps import CapColumns, caps_that_were_set
 
 WARNINGS_MAX: Final = 1_000
 
@@ -24,6 +25,19 @@ class ConfiguredCap:
     kind: CapKind
     name: str
     limit_nano: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapSetting:
+    """Who set a cap while workers run, when and why."""
+
+    at: datetime
+    by: str
+    reason: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as `ledger caps --json` prints it."""
+        return {"at": iso(self.at), "by": self.by, "reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +65,7 @@ class CapStatus:
     used_nano: int
     starts_anew: datetime | None
     warnings: tuple[CapWarning, ...]
+    set: CapSetting | None = None
 
     @property
     def used_share(self) -> float:
@@ -68,6 +83,7 @@ class CapStatus:
             "used_share": round(self.used_share, 6),
             "starts_anew": None if self.starts_anew is None else iso(self.starts_anew),
             "warnings": [one.as_json() for one in self.warnings],
+            "set": None if self.set is None else self.set.as_json(),
         }
 
 
@@ -82,9 +98,17 @@ class WarningRow(TypedDict):
     at_us: int
 
 
-def cap_report(connection: Connection, caps: Sequence[ConfiguredCap], now: datetime) -> tuple[CapStatus, ...]:
-    """Return the caps in the given order."""
+def cap_report(
+    connection: Connection, configured: Sequence[ConfiguredCap], now: datetime, tenant: str | None = None
+) -> tuple[CapStatus, ...]:
+    """Return the caps that stand, configured ones in the given order, then those that were only set.
+
+    `tenant`: only this tenant's.
+    """
     today = day(microseconds(now))
+    caps, settings = _standing(configured, caps_that_were_set(connection))
+    if tenant is not None:
+        caps = [cap for cap in caps if cap.kind != "org_month" and cap.name == tenant]
     scopes = [scope(cap.kind, cap.name, cap.name, "", today) for cap in caps]
     query = select(balance.c.scope, balance.c.used_nano).where(balance.c.scope.in_(scopes))
     used = {str(name): int(nano) for name, nano in connection.execute(query)}
@@ -99,9 +123,26 @@ def cap_report(connection: Connection, caps: Sequence[ConfiguredCap], now: datet
             warnings=tuple(
                 one for one in given if (one.scope, one.kind, one.limit_nano) == (name, cap.kind, cap.limit_nano)
             ),
+            set=settings.get((cap.kind, cap.name)),
         )
         for cap, name in zip(caps, scopes, strict=True)
     )
+
+
+def _standing(
+    configured: Sequence[ConfiguredCap], rows: Sequence[CapColumns]
+) -> tuple[list[ConfiguredCap], dict[tuple[str, str], CapSetting]]:
+    """Return the caps with those that were set in the place of theirs, and who set them."""
+    caps = {(str(one.kind), one.name): one for one in configured}
+    settings: dict[tuple[str, str], CapSetting] = {}
+    for row in rows:
+        key = (str(row["kind"]), row["name"])
+        settings[key] = CapSetting(at=moment(row["set_at_us"]), by=row["set_by"], reason=row["reason"])
+        if row["limit_nano"] is None:
+            caps.pop(key, None)
+        else:
+            caps[key] = ConfiguredCap(kind=row["kind"], name=row["name"], limit_nano=row["limit_nano"])
+    return list(caps.values()), settings
 
 
 def cap_warnings(connection: Connection, since: datetime) -> tuple[CapWarning, ...]:

@@ -26,6 +26,7 @@ EntryKind = Literal[
     "credit-use",
     "credit-return",
     "archive",
+    "cap",
 ]
 HASH_OF_NOTHING: Final = ""
 TEXTS_MAX: Final = 4_096
@@ -137,6 +138,11 @@ def archive(month: str, day: str, sha256: str, rows: int) -> Entry:
     """Return the entry that puts the digest of a month's archive into the chain; it moves nothing."""
     memo = f"{rows} rows, sha256 {sha256}"
     return Entry(kind="archive", debit=f"archive:{month}", credit=f"details:{month}", amount_nano=0, day=day, memo=memo)
+
+
+def cap_set(kind: str, name: str, day: str, memo: str) -> Entry:
+    """Return the entry that puts a cap set by hand into the chain; it moves nothing."""
+    return Entry(kind="cap", debit=f"cap:{kind}:{name}", credit="configured", amount_nano=0, day=day, memo=memo)
 
 
 def _credits(kind: EntryKind, debit: str, credit: str, worth_nano: int, day: str, attempt_id: int) -> Entry:

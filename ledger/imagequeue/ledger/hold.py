@@ -12,6 +12,7 @@ from imagequeue.ledger.credit import use, wallets
 from imagequeue.ledger.entries import Holding
 from imagequeue.ledger.resolve import Resolution, move
 from imagequeue.ledger.rows import AttemptColumns, OutcomeColumns, canonical_json, outcome_of
+from imagequeue.ledger.set_caps import with_set_caps
 from imagequeue.ledger.transaction import Parameters
 from imagequeue.ledger.unit import Unit
 from imagequeue.ledger.wallet import Grant, draw, without
@@ -65,6 +66,7 @@ def hold(unit: Unit, requests: list[HoldRequest], *, trusting: bool) -> list[Hol
     A wrong word is noticed: the job's end is looked up in any case, an attempt's number is taken, and where a cap
     refuses it, the job is looked up after all.
     """
+    requests = with_set_caps(unit, requests)
     trusted = {request.job_id for request in requests if trusting and request.first_delivery}
     looked_up = _histories(unit, [request.job_id for request in requests if request.job_id not in trusted])
     histories = {**_ends(unit, sorted(trusted)), **looked_up}

@@ -49,10 +49,13 @@ class Reports:
         self._readers.shutdown(wait=True)
         self._reader.dispose()
 
-    async def caps(self, caps: Sequence[ConfiguredCap]) -> tuple[CapStatus, ...]:
-        """Return how far caps are used in their present period, and what they warned of."""
+    async def caps(self, configured: Sequence[ConfiguredCap], tenant: str | None = None) -> tuple[CapStatus, ...]:
+        """Return how far caps are used in their present period, and what they warned of; `tenant`: only of this one.
+
+        Those that were set while workers run stand in the place of configured ones.
+        """
         now = self._clock.now()
-        return await self.read(lambda connection: cap_report(connection, caps, now))
+        return await self.read(lambda connection: cap_report(connection, configured, now, tenant))
 
     async def cap_warnings(self, since: datetime) -> tuple[CapWarning, ...]:
         """Return the warnings that caps gave from a moment on, oldest first."""

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The newest migration; a test holds it against Alembic's."""
 
 metadata = MetaData()
@@ -246,5 +246,6 @@ webhook = Table(
     Column("gave_up_at_us", BigInteger),
     Column("last_error", Text),
 )
+Index("ledger_webhook_job", webhook.c.job_id)
 PENDING = text("delivered_at_us IS NULL AND gave_up_at_us IS NULL")
 Index("ledger_webhook_due", webhook.c.due_at_us, sqlite_where=PENDING, postgresql_where=PENDING)

@@ -90,3 +90,12 @@ WHERE attempt.state = 'settled' AND outcome.job_id IS NULL LIMIT 1
 SELECT entry.writer_id AS writer, entry.seq, attempt.id AS attempt
 FROM ledger_entry AS entry JOIN ledger_attempt AS attempt ON attempt.id = entry.attempt_id
 WHERE entry.catalog_version <> attempt.catalog_version OR attempt.catalog_version = '' LIMIT 1
+
+-- check L5 | ledger_cap | caps that were set by hand stand in the chain as they were set
+SELECT cap.kind, cap.name, cap.limit_nano
+FROM ledger_cap AS cap
+LEFT JOIN (
+    SELECT debit, at_us, memo, seq FROM ledger_entry WHERE kind = 'cap'
+) AS entry ON entry.debit = 'cap:' || cap.kind || ':' || cap.name AND entry.at_us = cap.set_at_us
+    AND entry.memo = cap.state || ' ' || coalesce(cap.limit_nano, 0) || ' by ' || cap.set_by || ': ' || cap.reason
+WHERE entry.seq IS NULL LIMIT 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
-from imagequeue.producer.commands.ledger_caps import caps
+from imagequeue.producer.commands.ledger_caps import cap_commands
 from imagequeue.producer.commands.ledger_credits import credit_commands
 from imagequeue.producer.commands.ledger_options import AsJson, Since, Until, moment_option, run
 from imagequeue.producer.commands.ledger_retain import retain
@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
     ledger.command("reconcile")(reconcile)
     ledger.command("resolve")(resolve)
     ledger.command("statement")(statement)
-    ledger.command("caps")(caps)
     ledger.command("retain")(retain)
+    ledger.add_typer(cap_commands(), name="caps")
     ledger.add_typer(credit_commands(), name="credits")
     app.add_typer(ledger, name="ledger")
 

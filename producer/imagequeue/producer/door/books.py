@@ -36,10 +36,8 @@ def book_routes() -> list[Route]:
 async def show_caps(asked: Asked) -> Response:
     """Show every cap with its used share and warnings; to a tenant's key those of its tenant."""
     check_known(asked.request.query_params, ())
-    caps = configured_caps(asked.door.settings)
-    if asked.caller.tenant is not None:
-        caps = [cap for cap in caps if cap.kind != "org_month" and cap.name == asked.caller.tenant]
-    return JSONResponse({"caps": [one.as_json() for one in await asked.door.ledger.caps(caps)]})
+    found = await asked.door.ledger.caps(configured_caps(asked.door.settings), tenant=asked.caller.tenant)
+    return JSONResponse({"caps": [one.as_json() for one in found]})
 
 
 async def show_calls(asked: Asked) -> Response:
