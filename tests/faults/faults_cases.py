@@ -90,13 +90,13 @@ def _small_disk(name: str, variable: str, url: str) -> dict[str, str]:
 
 
 CASES: Final = (
-    _case("redis killed, restarted on its append-only file", faults_redis.restarted, says="cannot be used"),
-    _case("redis killed, restarted (Redis 7)", faults_redis.restarted, says="cannot be used", kind="redis"),
-    _case("redis at maxmemory", faults_redis.full, says="memory limit", blind=False),
-    _case("redis read-only", faults_redis.read_only, says="replica"),
-    _case("redis busy with a script", faults_redis.busy, says="busy"),
-    _case("redis loading its file", faults_redis.loading, says="cannot be used", blind=False, kind="redis"),
-    _case("redis frozen (black hole)", faults_redis.frozen, says="cannot be used"),
+    _case("redis killed, restarted on its append-only file", faults_redis.restarted, says="cannot be used", door=True),
+    _case("redis killed, restarted (Redis 7)", faults_redis.restarted, says="cannot be used", kind="redis", door=True),
+    _case("redis at maxmemory", faults_redis.full, says="memory limit", blind=False, drains=True, door=True),
+    _case("redis read-only", faults_redis.read_only, says="replica", door=True),
+    _case("redis busy with a script", faults_redis.busy, says="busy", door=True),
+    _case("redis loading its file", faults_redis.loading, says="cannot be used", blind=False, kind="redis", door=True),
+    _case("redis frozen (black hole)", faults_redis.frozen, says="cannot be used", door=True),
     _case("PostgreSQL stopped at once, started again", faults_ledger.crashed, says="ledger", ledger="postgresql"),
     _case(
         "PostgreSQL out of connections",

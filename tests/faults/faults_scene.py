@@ -13,6 +13,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
 
+from faults_door import DoorSeen, Visitor, visited_door
 from soak_check import Findings, findings
 from soak_processes import WorkerProcess, wait_until
 from soak_site import LedgerKind, Site, running_site
@@ -48,6 +49,7 @@ class Seen:
     reasons: tuple[str, ...]
     statuses: tuple[int | None, ...]
     facts: dict[str, object] = field(default_factory=dict)
+    door: DoorSeen | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -59,7 +61,9 @@ class Seen:
         if self.blind_calls:
             problems.append(f"{self.blind_calls} calls while blind")
         problems += [f"a worker ended with {code}" for code in self.statuses if code != 0]
-        return problems
+        if self.facts.get("left"):
+            problems.append(f"{self.facts['left']} jobs were left although the queue could be drained")
+        return problems + list(self.door.problems if self.door else ())
 
     def line(self) -> str:
         """Return the figures in one line."""
@@ -69,6 +73,7 @@ class Seen:
             f"{found.settled_twice}, failed {found.failed}, calls {found.calls}, while blind {self.blind_calls}, "
             f"resumed {_seconds(self.resumed_seconds)}, in doubt {found.doubted}, bill {format_usd(found.bill_nano)} "
             f"ledger {format_usd(found.ledger_nano)}, {self.facts or ''} reason: {' | '.join(self.reasons)[:300]}"
+            f"{f'; {self.door.line()}' if self.door else ''}"
         )
 
 
@@ -176,17 +181,36 @@ def scene(
 Fault = Callable[[Scene], AbstractContextManager[None]]
 
 
-def under(fault: Fault, name: str, *, seconds: float, jobs: int, blind: bool, **how: Any) -> Seen:
-    """Let a site work, break something for so long, heal it, let everything come to rest, and compare the books."""
-    with scene(**how) as stage:
+def under(
+    fault: Fault,
+    name: str,
+    *,
+    seconds: float,
+    jobs: int,
+    blind: bool,
+    door: bool = False,
+    drains: bool = False,
+    **how: Any,
+) -> Seen:
+    """Let a site work, break something for so long, heal it, let everything come to rest, and compare the books.
+
+    `door`: jobs are also sent to an HTTP door all the while. `drains`: all that was queued must end while it is broken.
+    """
+    with scene(**how) as stage, _door_of(stage.site, wanted=door) as visitor:
         stage.enqueue(jobs)
         stage.wait_for_flow()
         with fault(stage):
             begun = time.monotonic()
+            if visitor is not None:
+                visitor.start()
             stage.watch(seconds)
             ended = time.monotonic()
+            facts: dict[str, object] = {"left": jobs - stage.site.ended()} if drains else {}
+            if visitor is not None:
+                visitor.stop()
         healed = time.monotonic()
         calls = stage.calls_since(begun + SETTLING_SECONDS)
+        at_the_door = None if visitor is None else visitor.settle(begun, ended, closed=blind or drains)
         stage.until_rest()
         after = stage.calls_since(healed)
         statuses = stage.end()
@@ -198,4 +222,15 @@ def under(fault: Fault, name: str, *, seconds: float, jobs: int, blind: bool, **
             resumed_seconds=after[0] - healed if after and blind else None,
             reasons=tuple(stage.reasons),
             statuses=statuses,
+            facts=facts,
+            door=at_the_door,
         )
+
+
+@contextmanager
+def _door_of(site: Site, *, wanted: bool) -> Iterator[Visitor | None]:
+    if not wanted:
+        yield None
+        return
+    with visited_door(site) as visitor:
+        yield visitor

@@ -97,10 +97,10 @@ class Site:
         await client.aclose()
 
     def bill(self) -> list[dict[str, Any]]:
-        """Return the provider's bill for this site's jobs."""
-        prefix = f"{self.name}-"
-        rows = self.simulator.control.bill()
-        return [row for row in rows if str(row["client_request_id"]).startswith(prefix)]
+        """Return the provider's bill for this site's jobs: those enqueued here, and those that a door took."""
+        prefix, taken = f"{self.name}-", set(self.acked)
+        rows = [(str(row["client_request_id"]), row) for row in self.simulator.control.bill()]
+        return [row for name, row in rows if name.startswith(prefix) or name.rpartition("-")[0] in taken]
 
     def misplaced(self, ids: Iterable[str]) -> list[str]:
         """Return those jobs that do not have exactly one place at this moment."""

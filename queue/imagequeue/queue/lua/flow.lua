@@ -12,6 +12,7 @@ local SAMPLE_US, FORGET_US = 3 * 1000000, 60 * 1000000
 local SAMPLES_MAX = 5
 local now, taken = now_us(), 0
 local asked = cjson.decode(ARGV[3])
+drain_under_oom()
 
 local function numbers(text)
   local found = {}

@@ -10,6 +10,7 @@
 local PROBE_US = 1000000 -- a refusal comes faster
 local worker, pool, unit_us, burst_us = ARGV[3], pool_key(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_us()
+drain_under_oom()
 local fields = redis.call('HMGET', pool, 'sent_tat', 'factor', 'factor_at', 'paused_until', 'probe_until', 'probe', 'suspended',
   'suspended_until')
 local tat = tonumber(fields[1] or '0')
