@@ -1,8 +1,18 @@
 """What pages read beside jobs: caps, recent calls, doubts, reconciliation, credits, webhooks, the planner, search."""
 
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
-from door_stack import Stack
+from door_stack import Stack, eventually, imagequeue, running_door, submit
+
+from imagequeue.ledger.bill import Bill, BilledModel
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.reconciliations import note_done
+from imagequeue.ledger.reconciling import DayReport
+from imagequeue.simulator.faults import Fault
 
 pytestmark = pytest.mark.xdist_group("door")
 
@@ -30,6 +40,50 @@ def test_state_of_the_books_has_its_shape_on_a_new_installation(client: httpx.Cl
     found = client.get("/v1/ledger/reconciliation").json()
     assert (found["days"], found["automatic"]) == ([], [])
     assert client.get("/v1/webhooks").json()["endpoints"] == []
+
+
+@pytest.mark.usefixtures("_no_faults")
+def test_the_status_says_what_is_in_doubt_and_since_when(stack: Stack, client: httpx.Client) -> None:
+    """Not to a tenant's key, since it is of all tenants."""
+    stack.simulator.control.set_faults(Fault(kind="billed_reset"))
+    job_id = submit(client, on_doubt="hold")
+    eventually(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "waiting")
+    stack.simulator.control.set_faults()
+    eventually(lambda: client.get("/v1/status").json()["in_doubt"]["attempts"] >= 1)
+    found = client.get("/v1/status").json()
+    assert float(found["in_doubt"]["usd"]) >= 0.04
+    assert datetime.fromisoformat(found["in_doubt"]["oldest"]) <= datetime.fromisoformat(found["at"])
+    assert (found["reconciliation"], found["batches"]) == ([], [])
+    with stack.client("red") as red:
+        assert not {"in_doubt", "reconciliation", "batches"} & red.get("/v1/status").json().keys()
+    said = imagequeue(stack.environ, "status")
+    assert "in doubt, the oldest since" in said.stdout
+    client.post(f"/v1/jobs/{job_id}/cancel")
+
+
+def test_the_status_says_when_it_was_reconciled_and_what_nothing_explains(stack: Stack) -> None:
+    org = json.loads(stack.environ["IMAGEQUEUE_ORGS"])[0] | {"admin_key": "sk-admin"}
+    environ = stack.environ | {"IMAGEQUEUE_ORGS": json.dumps([org])}
+    day = (datetime.now(UTC) - timedelta(days=20)).date().isoformat()
+
+    async def reconcile() -> None:
+        ledger = await Ledger.open(f"sqlite:///{stack.data_dir}/ledger.sqlite3")
+        try:
+            found = await ledger.reconcile("main", day, Bill(models={"dall-e-3": BilledModel(usd_nano=1_500_000_000)}))
+            await note_done(ledger, DayReport(org="main", day=day, found=found))
+        finally:
+            await ledger.aclose()
+
+    asyncio.run(reconcile())
+    with running_door(environ) as url:
+        headers = {"Authorization": f"Bearer {stack.tokens['reader']}"}
+        (found,) = httpx.get(f"{url}/v1/status", headers=headers).json()["reconciliation"]
+    assert (found["org"], found["last"]["day"], found["last"]["unexplained_usd"]) == ("main", day, "1.500000000")
+    assert found["last"]["checked_at"]
+    assert [one["day"] for one in found["open"]] == [day]
+    said = imagequeue(environ, "status")
+    assert (said.returncode, "UNEXPLAINED" in said.stdout, "1.50" in said.stdout) == (0, True, True)
+    assert json.loads(imagequeue(environ, "status", "--json").stdout)["reconciliation"] == [found]
 
 
 def test_what_is_of_all_tenants_is_for_keys_of_all_tenants(stack: Stack) -> None:

@@ -215,7 +215,7 @@ def png() -> bytes:
     return file.getvalue()
 
 
-def state_of(victim: Victim) -> object:
+def state_of(victim: Victim) -> tuple[list[Any], list[str], Any]:
     """Return all that the victim sees of its own."""
     own = [victim.client.get(f"/v1/jobs/{one}").json() for one in (victim.waiting, victim.done)]
     listed = sorted(job["id"] for job in victim.client.get("/v1/jobs", params={"limit": 1000}).json()["jobs"])
@@ -249,7 +249,7 @@ def test_what_another_spent_is_in_no_sum(thief: httpx.Client) -> None:
 
 def test_the_tenant_itself_sees_all_that_the_other_was_not_shown(victim: Victim) -> None:
     """Or the test above would show nothing."""
-    shown, listed, summary = state_of(victim)  # type: ignore[misc]  # a tuple, told as an object to be compared
+    shown, listed, summary = state_of(victim)
     assert [job["status"] for job in shown] == ["waiting", "succeeded"]
     assert listed == sorted([victim.waiting, victim.done])
     assert summary["settled_usd"] == "0.040000000"

@@ -9,7 +9,7 @@ from imagequeue.producer.commands.words import dollars, figure, moment
 if TYPE_CHECKING:
     from imagequeue.ledger.api import AttemptRow
     from imagequeue.ledger.audit import AuditReport
-    from imagequeue.ledger.provider_state import ProviderState
+    from imagequeue.ledger.provider_state import OrgAgreement, ProviderState
     from imagequeue.ledger.summary import Figures, Summary
 
 FIGURES = (
@@ -33,6 +33,11 @@ def print_summary(summary: "Summary", group_by: Sequence[str]) -> None:
     total = ["total", *[""] * (len(group_by) - 1)] if group_by else []
     rows.append([*total, *_figures(summary.total)])
     print_table((*group_by, *FIGURES), rows, right=FIGURES)
+    if summary.intents_left_out:
+        print_line(
+            f"The dearest intents are listed; {summary.intents_left_out} others are in the line without one. A shorter "
+            "--since and --until lists them."
+        )
     if summary.total.over_bound:
         over = dollars(summary.total.over_bound_nano)
         print_line(f"{summary.total.over_bound} attempts cost more than was held for them, ${over} in all")
@@ -84,22 +89,28 @@ def print_reconciliation(report: Mapping[str, object]) -> None:
         print_line("booked: " + ", ".join(f"{name} {value}" for name, value in booked.items()))
 
 
-def print_agreement(state: "ProviderState") -> None:
-    """Print how far each organization is reconciled, what is in doubt, and the batches under way."""
-    rows = [
-        (
-            org.org,
-            org.last.day if org.last else "-",
-            moment(org.last.checked_at) if org.last and org.last.checked_at else "-",
-            ", ".join(f"{day.day}: {day.note or 'a rest or doubts'}" for day in org.open_days) or "nothing",
-        )
-        for org in state.orgs
-    ]
-    print_table(("RECONCILED", "UNTIL", "AT", "OPEN"), rows)
+def print_agreement(state: "ProviderState | None") -> None:
+    """Print how far each organization is reconciled, what is in doubt, batches under way; None: nobody knows."""
+    if state is None:
+        print_line("the ledger cannot be reached: nothing is known of doubts and reconciliation", style="yellow")
+        return
+    if state.orgs:
+        print_table(("RECONCILED", "UNTIL", "AT", "UNEXPLAINED $", "OPEN"), [_agreement(org) for org in state.orgs])
     if state.in_doubt:
-        print_line(f"{state.in_doubt} attempts for ${dollars(state.in_doubt_nano)} are in doubt")
+        since = f", the oldest since {moment(state.doubt_oldest)}" if state.doubt_oldest else ""
+        print_line(f"{state.in_doubt} attempts for ${dollars(state.in_doubt_nano)} are in doubt{since}")
     for batch in state.batches:
         print_line(f"batch of {batch.items} jobs for {batch.org}, {batch.model}: {batch.state} {batch.note}".rstrip())
+
+
+def _agreement(org: "OrgAgreement") -> tuple[str, ...]:
+    return (
+        org.org,
+        org.last.day if org.last else "-",
+        moment(org.last.checked_at) if org.last and org.last.checked_at else "-",
+        dollars(sum(day.unexplained_nano or 0 for day in org.open_days)) if org.last else "-",
+        ", ".join(f"{day.day}: {day.note or 'a rest or doubts'}" for day in org.open_days) or "nothing",
+    )
 
 
 def print_in_doubt(waiting: "Sequence[AttemptRow]") -> None:

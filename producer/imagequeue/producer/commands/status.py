@@ -60,7 +60,7 @@ async def _once(*, as_json: bool) -> None:
 
         typer.echo("")
         print_endpoints(health)
-    if agreed is not None:
+    if agreed is None or agreed.orgs or agreed.in_doubt or agreed.batches:
         from imagequeue.producer.commands.ledger_view import print_agreement
 
         typer.echo("")
@@ -91,15 +91,16 @@ async def _caps(queue: "AsyncImageQueue") -> "tuple[CapStatus, ...]":
 
 
 async def _provider(queue: "AsyncImageQueue") -> "ProviderState | None":
-    """How far the ledger agrees with the provider; None without an admin key, which spares opening the ledger."""
-    keyed = [org.name for org in queue.settings.orgs if org.admin_key is not None]
-    if not keyed:
-        return None
+    """How far the ledger agrees with the provider; None when it cannot be reached."""
     from imagequeue.config.clock import SystemClock
+    from imagequeue.config.errors import LedgerUnavailable
     from imagequeue.ledger.provider_state import provider_state
 
-    now = SystemClock().now()
-    return await (await queue.ledger()).read(lambda connection: provider_state(connection, keyed, now))
+    keyed, now = [org.name for org in queue.settings.orgs if org.admin_key is not None], SystemClock().now()
+    try:
+        return await (await queue.ledger()).read(lambda connection: provider_state(connection, keyed, now))
+    except LedgerUnavailable:
+        return None
 
 
 async def _watch(*, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from imagequeue.producer.door.prompts import HEADER as CHECK_HEADER
 from imagequeue.producer.door.prompts import MODES as CHECK_MODES
 from imagequeue.producer.door.queries import WAIT_SECONDS_MAX
 from imagequeue.producer.door.schemas import TEXT, Schema, items, maybe, obj, ref
+from imagequeue.producer.door.schemas_status import STATUS_OF_ALL
 from imagequeue.queue.listing import PAGE_MAX
 
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
@@ -55,6 +56,7 @@ def _schemas() -> dict[str, Schema]:
         "Attempt": schemas.ATTEMPT,
         "Created": schemas.CREATED,
         "Acted": schemas.ACTED,
+        "Status": STATUS_OF_ALL,
         "Error": schemas.ERROR,
     }
 
@@ -208,7 +210,7 @@ def _reports() -> dict[str, Any]:
         parameters=[in_query("group_by", group), *spans],
     )
     return {
-        "/v1/status": {"get": operation("showStatus", "Queues, pools and workers", 200, schemas.STATUS_OF_ALL)},
+        "/v1/status": {"get": operation("showStatus", "Queues, pools and workers", 200, ref("Status"))},
         "/v1/ledger/summary": {"get": summary},
         "/v1/advice": {"get": operation("showAdvice", "What would help in the longer run", 200, schemas.ADVICE)},
         "/metrics": {"get": operation("showMetrics", "Figures for Prometheus", 200, schemas.TEXT, media="text/plain")},

@@ -6,6 +6,7 @@ from imagequeue.producer.door.operations import in_path, in_query, operation
 from imagequeue.producer.door.planning import OPTIONS, TEXT_CHARACTERS_MAX, WHOLE
 from imagequeue.producer.door.schemas import MOMENT, NUMBER, TEXT, USD, Schema, items, maybe, obj
 from imagequeue.producer.door.schemas import WHOLE as WHOLE_NUMBER
+from imagequeue.producer.door.schemas_status import DAY
 
 LIMITS: Final = ("images_per_minute", "tokens_per_minute", "monthly_cap")
 CAP: Final = obj(
@@ -34,15 +35,6 @@ DOUBT: Final = obj(
         "held_at": MOMENT,
         "sent_at": maybe(MOMENT),
         "error_code": maybe(TEXT),
-    }
-)
-DAY: Final = obj(
-    {
-        **dict.fromkeys(("org", "day", "note"), TEXT),
-        **dict.fromkeys(("checked_at", "next_at"), maybe(MOMENT)),
-        "failures": WHOLE_NUMBER,
-        **dict.fromkeys(("billed_usd", "unexplained_usd"), maybe(USD)),
-        "in_doubt": maybe(WHOLE_NUMBER),
     }
 )
 CREDIT: Final = obj(

@@ -30,7 +30,7 @@ from imagequeue.producer.door.origin import check_same_machine
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.door.rates import Rates
-from imagequeue.producer.door.recent import RecentStatus
+from imagequeue.producer.door.recent import RecentAgreement, RecentStatus
 from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
 from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
@@ -125,6 +125,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                     announcer=Announcer(queue.scripts, ledger, settings, clock),
                 ),
                 status=RecentStatus(StatusReader(queue.scripts, settings, catalog)),
+                agreement=RecentAgreement(ledger, settings),
                 announcements=announcements,
                 access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),
                 rates=Rates(queue.scripts),

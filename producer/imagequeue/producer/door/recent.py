@@ -1,33 +1,60 @@
-"""The status of everything, read at most so often however many ask for it."""
+"""What many ask for and few readings answer: the status of everything, and the ledger's agreement with the provider."""
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
 
+from imagequeue.config.settings import Settings
+from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.provider_state import ProviderState, provider_state
 from imagequeue.queue.status import Status
 from imagequeue.queue.status_reading import StatusReader
 
 FRESH_SECONDS: Final = 1.0
+AGREEMENT_FRESH_SECONDS: Final = 5.0
+
+Value = TypeVar("Value")
 
 
-class RecentStatus:
-    """Shares one reading of the status among all who ask within a second, and its failure among all who wait for it."""
+class Recent(Generic[Value]):
+    """Shares one reading among all who ask within so many seconds, and its failure among all who wait for it."""
 
-    def __init__(self, reader: StatusReader) -> None:
-        self._reader = reader
-        self._reading: asyncio.Task[Status] | None = None
-        self._read_at = float("-inf")
-        self._status: Status | None = None
+    def __init__(self, reading: Callable[[], Awaitable[Value]], fresh_seconds: float) -> None:
+        self._read_anew = reading
+        self._fresh_seconds = fresh_seconds
+        self._reading: asyncio.Task[Value] | None = None
+        self._last: tuple[float, Value] | None = None
 
-    async def read(self) -> Status:
-        """Return a status that is at most FRESH_SECONDS old; QueueUnavailable when Redis does not answer."""
-        if self._status is not None and time.monotonic() - self._read_at <= FRESH_SECONDS:
-            return self._status
+    async def read(self) -> Value:
+        """Return a value that is fresh; raises what its reading raises."""
+        if self._last is not None and time.monotonic() - self._last[0] <= self._fresh_seconds:
+            return self._last[1]
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
         return await asyncio.shield(self._reading)
 
-    async def _read(self) -> Status:
-        self._status = await self._reader.read()
-        self._read_at = time.monotonic()
-        return self._status
+    async def _read(self) -> Value:
+        value = await self._read_anew()
+        self._last = time.monotonic(), value
+        return value
+
+
+class RecentStatus(Recent[Status]):
+    """A status that is at most FRESH_SECONDS old; QueueUnavailable when Redis does not answer."""
+
+    def __init__(self, reader: StatusReader) -> None:
+        super().__init__(reader.read, FRESH_SECONDS)
+
+
+class RecentAgreement(Recent[ProviderState]):
+    """How far ledger and provider agree, at most AGREEMENT_FRESH_SECONDS old; LedgerUnavailable as it says."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        super().__init__(self._agreement, AGREEMENT_FRESH_SECONDS)
+        self._ledger = ledger
+        self._keyed = [org.name for org in settings.orgs if org.admin_key is not None]
+
+    async def _agreement(self) -> ProviderState:
+        now = self._ledger.now()
+        return await self._ledger.read(lambda connection: provider_state(connection, self._keyed, now))

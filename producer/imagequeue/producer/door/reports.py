@@ -1,10 +1,12 @@
 """Figures over HTTP: the status of everything and what was spent. A tenant's key sees its own tenant's only."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from imagequeue.config.errors import LedgerUnavailable
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.queries import check_known, moment
 from imagequeue.producer.door.serving import route
@@ -19,13 +21,21 @@ def report_routes() -> list[Route]:
 
 
 async def show_status(asked: Asked) -> Response:
-    """Show queues, pools and workers; to a tenant's key no other tenants, and nothing of the machines."""
+    """Show queues, pools, workers and the state of the books; to a tenant's key nothing of others or the machines."""
     check_known(asked.request.query_params, ())
     status = await asked.door.status.read()
     if asked.caller.tenant is not None:
         held = tuple(hold for hold in status.held_tenants if asked.caller.owns(hold.tenant))
-        status = replace(status, held_tenants=held, workers=())
-    return JSONResponse(status.as_json())
+        return JSONResponse(replace(status, held_tenants=held, workers=()).as_json())
+    return JSONResponse({**status.as_json(), **await _agreement(asked)})
+
+
+async def _agreement(asked: Asked) -> Mapping[str, object]:
+    """How far the ledger agrees with the provider; nulls when it does not answer, since the queues are seen without."""
+    try:
+        return (await asked.door.agreement.read()).as_json()
+    except LedgerUnavailable:
+        return dict.fromkeys(("reconciliation", "in_doubt", "batches"))
 
 
 async def show_summary(asked: Asked) -> Response:

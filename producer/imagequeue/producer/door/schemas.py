@@ -154,16 +154,6 @@ FIGURES: Final = {
         "groups": items({"type": "object"}),
     },
 }
-STATUS_OF_ALL: Final = {
-    "type": "object",
-    "properties": {
-        "at": MOMENT,
-        "suspended": YES_NO,
-        "totals": {"type": "object"},
-        **{name: items({"type": "object"}) for name in ("queues", "pools", "workers", "held_tenants")},
-        "cache": {"type": "object"},
-    },
-}
 GENERATION: Final[Schema] = {
     "type": "object",
     "required": ["prompt"],

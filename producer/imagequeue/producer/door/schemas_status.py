@@ -1,0 +1,58 @@
+"""The shape of the status in JSON Schema, and of a reconciled day. Values only."""
+
+from typing import Final
+
+from imagequeue.producer.door.schemas import MOMENT, TEXT, USD, WHOLE, YES_NO, items, maybe, obj
+
+DAY: Final = obj(
+    {
+        **dict.fromkeys(("org", "day", "note"), TEXT),
+        **dict.fromkeys(("checked_at", "next_at"), maybe(MOMENT)),
+        "failures": WHOLE,
+        **dict.fromkeys(("billed_usd", "unexplained_usd"), maybe(USD)),
+        "in_doubt": maybe(WHOLE),
+    }
+)
+DAY_EXAMPLE: Final = {
+    "org": "main",
+    "day": "2026-11-20",
+    "checked_at": "2026-11-22T03:00:04.000000Z",
+    "next_at": None,
+    "failures": 0,
+    "billed_usd": "412.440000000",
+    "unexplained_usd": "0.000000000",
+    "in_doubt": 0,
+    "note": "",
+}
+STATUS_OF_ALL: Final = {
+    "type": "object",
+    "required": ["at", "suspended", "totals", "queues", "pools", "workers", "held_tenants", "cache"],
+    "properties": {
+        "at": MOMENT,
+        "suspended": YES_NO,
+        "totals": {"type": "object"},
+        **{name: items({"type": "object"}) for name in ("queues", "pools", "workers", "held_tenants")},
+        "cache": {"type": "object"},
+        "reconciliation": maybe(
+            items(obj({"org": TEXT, "last": maybe(DAY), "open": items(DAY), "due": items(TEXT)})),
+        ),
+        "in_doubt": maybe(obj({"attempts": WHOLE, "usd": USD, "oldest": maybe(MOMENT)})),
+        "batches": maybe(items({"type": "object"})),
+    },
+    "description": "The last three are for keys of all tenants, and null while the ledger does not answer.",
+    "examples": [
+        {
+            "at": "2026-11-22T10:00:00.000000Z",
+            "suspended": False,
+            "totals": {"queued": 120, "running": 40, "waiting": 0, "parked": 0, "failed": 2, "joined": 0},
+            "queues": [],
+            "pools": [],
+            "workers": [],
+            "held_tenants": [],
+            "cache": {"window_s": 86400, "made": 900, "stored": 80, "joined": 20, "hit_rate": 0.1},
+            "reconciliation": [{"org": "main", "last": DAY_EXAMPLE, "open": [], "due": []}],
+            "in_doubt": {"attempts": 1, "usd": "0.040000000", "oldest": "2026-11-22T09:12:03.000000Z"},
+            "batches": [],
+        }
+    ],
+}
