@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,8 @@ PROVIDER_NICENESS = -15
 class Setup:
     """One benchmark's world. `images_per_minute` None: neither side limits.
 
-    `true_share` is what the provider really allows of the ceiling that the workers know.
+    `true_share` is what the provider really allows of the ceiling that the workers know; `model` is
+    named like its limit group; `more_environ` goes to the workers on top of the rest.
     """
 
     images_per_minute: float | None
@@ -51,6 +52,8 @@ class Setup:
     lease_seconds: float = 15.0
     orgs: int = 1
     true_share: float = 1.0
+    model: str = MODEL
+    more_environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -108,8 +111,10 @@ class World:
 def world(setup: Setup) -> Iterator[World]:
     """Start a world and take it apart again."""
     ceiling = setup.images_per_minute or UNLIMITED
-    limits = {MODEL: GroupLimits(images_per_minute=ceiling)}
-    true_limits = {MODEL: GroupLimits(images_per_minute=ceiling * setup.true_share)} if setup.true_share < 1 else {}
+    limits = {setup.model: GroupLimits(images_per_minute=ceiling)}
+    true_limits = (
+        {setup.model: GroupLimits(images_per_minute=ceiling * setup.true_share)} if setup.true_share < 1 else {}
+    )
     orgs = tuple(
         SimulatedOrg(
             name=f"org{i}",
@@ -165,7 +170,7 @@ def _serve_first(pid: int) -> bool:
 
 
 def _environ(setup: Setup, simulator: RunningSimulator, folder: Path) -> dict[str, str]:
-    limits = {MODEL: {"images_per_minute": setup.images_per_minute, "tokens_per_minute": None}}
+    limits = {setup.model: {"images_per_minute": setup.images_per_minute, "tokens_per_minute": None}}
     orgs = [
         {"name": org.name, "api_key": org.api_key, "base_url": simulator.base_url, "tier": "5", "limits": limits}
         for org in simulator.config.orgs
@@ -174,10 +179,11 @@ def _environ(setup: Setup, simulator: RunningSimulator, folder: Path) -> dict[st
         **os.environ,
         "IMAGEQUEUE_DATA_DIR": str(folder),
         "IMAGEQUEUE_ORGS": json.dumps(orgs),
-        "IMAGEQUEUE_MODELS": json.dumps([MODEL]),
+        "IMAGEQUEUE_MODELS": json.dumps([setup.model]),
         "IMAGEQUEUE_PACE_FRACTION": str(setup.pace_fraction),
         "IMAGEQUEUE_LEASE_SECONDS": str(setup.lease_seconds),
         "IMAGEQUEUE_LOG_LEVEL": "warning",
+        **setup.more_environ,
     }
 
 

@@ -120,6 +120,54 @@ def test_a_pool_that_is_suspended_or_full_is_no_way_out(site: WorkerSite) -> Non
     assert story(site, job_id) == [(FIRST, "voided"), (FIRST, "settled")]
 
 
+def shut(site: WorkerSite, *, how: str) -> None:
+    """Let the first choice's pool be paused for long, suspended, or resumed."""
+
+    async def act() -> None:
+        client = connect(site.environ["IMAGEQUEUE_REDIS_URL"])
+        scripts, pool = Scripts(client, site.settings.keys), "main|dall-e-3"
+        if how == "paused":
+            await pools.refuse(scripts, pool, wait_us=600_000_000, reason="slow_down")
+        elif how == "suspended":
+            await pools.suspend(scripts, pool, reason="insufficient_quota")
+        else:
+            await pools.resume(scripts, pool)
+        await client.aclose()
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize("how", ["paused", "suspended"])
+def test_queued_jobs_go_on_with_the_other_model_while_the_first_is_shut(site: WorkerSite, how: str) -> None:
+    """None of them meets the refusal itself, and the premium of each is recorded."""
+    shut(site, how=how)
+    ids = [site.put(overflow=[OTHER]) for _ in range(3)]
+    site.burst()
+    assert [story(site, job_id) for job_id in ids] == [[(OTHER, "settled")]] * 3
+    paid = sum(site.attempts(job_id)[0].usd_nano for job_id in ids)
+    assert summary(site).saved_overflow_nano == 3 * STANDARD_NANO - paid
+    assert {site.field(job_id, "origin") for job_id in ids} == {"dall-e-3.default"}
+
+
+def test_a_queued_job_that_the_other_model_refuses_too_is_queued_until_one_of_them_works(site: WorkerSite) -> None:
+    shut(site, how="paused")
+    refuse(site, OTHER)
+    job_id = site.put(overflow=[OTHER])
+    site.burst()
+    assert story(site, job_id) == [(OTHER, "voided"), (OTHER, "settled")]
+    assert site.field(job_id, "iq_tries") in ("", "0")
+
+
+def test_a_queued_job_whose_ceiling_the_other_model_passes_waits_for_its_first_choice(site: WorkerSite) -> None:
+    shut(site, how="suspended")
+    job_id = site.put(quality="hd", overflow=[OTHER], max_cost_usd="0.08")
+    site.burst()
+    assert (site.status(job_id), story(site, job_id)) == ("queued", [])
+    shut(site, how="resumed")
+    site.burst()
+    assert story(site, job_id) == [(FIRST, "settled")]
+
+
 def test_a_jobs_price_ceiling_holds_for_its_overflow(site: WorkerSite) -> None:
     """A high-quality image of the other model costs more than the job may; it waits for its first choice."""
     refuse(site, FIRST)

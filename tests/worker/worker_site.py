@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from imagequeue.config.catalog import load_catalog
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.ledger.api import AttemptRow, Outcome
@@ -20,10 +21,12 @@ from imagequeue.queue.connection import connect
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.ways import ways_out
 from imagequeue.simulator.process import RunningSimulator
 from imagequeue.worker import main
 
 BURST_SECONDS_MAX = 40.0
+CATALOG = load_catalog()
 LIMITS = {"dall-e-3": {"images_per_minute": 60_000, "tokens_per_minute": None}}
 
 
@@ -38,7 +41,8 @@ class WorkerSite:
 
     def put(self, **words: Any) -> str:
         """Enqueue a job."""
-        entry = Entry(id=uuid4().hex, job=Job(**{"prompt": "a cat", "model": "dall-e-3", **words}))
+        job = Job(**{"prompt": "a cat", "model": "dall-e-3", **words})
+        entry = Entry(id=uuid4().hex, job=job, overflow=ways_out(job, CATALOG))
         asyncio.run(self._send(entry))
         return entry.id
 

@@ -10,6 +10,7 @@ from imagequeue.config.settings import Settings
 from imagequeue.producer.promptcheck.jobs import check_job, refuse_flagged
 from imagequeue.queue.entries import Entry, fingerprint, new_job_id
 from imagequeue.queue.flights import flight_of
+from imagequeue.queue.ways import ways_out
 
 
 class Admission:
@@ -42,7 +43,14 @@ class Admission:
         if self._settings.prompt_check == "block":
             refuse_flagged(check_job(admitted.job))
         flight = flight_of(admitted.job, self._catalog, self._settings.cache_scope)
-        return Entry(id=new_job_id(job), job=admitted.job, tokens=admitted.tokens, flight=flight, print=asked)
+        return Entry(
+            id=new_job_id(job),
+            job=admitted.job,
+            tokens=admitted.tokens,
+            flight=flight,
+            print=asked,
+            overflow=ways_out(admitted.job, self._catalog),
+        )
 
     def _turn_page(self) -> None:
         """A client may be open for months: models end meanwhile."""

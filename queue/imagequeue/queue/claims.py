@@ -34,12 +34,14 @@ class WorkerGone(ImageQueueError):
 class PoolPlan:
     """How one pool may be used: its working pace and the queues it serves, by priority.
 
-    `image_us` and `token_us` are the microseconds one image or one token takes at that pace, 0 for no limit.
+    `image_us` and `token_us` are the microseconds one image or one token takes at that pace, 0 for no limit. Jobs of
+    other models may overflow to its `models`.
     """
 
     name: str
     image_us: float
     token_us: float = 0.0
+    models: tuple[str, ...] = ()
     burst_us: float = 100_000.0
     weight: float = 1.0
     high: tuple[str, ...] = ()
@@ -65,8 +67,9 @@ class ClaimPlan:
         """Return the JSON that claim.lua reads."""
         pools = [
             {
-                "name": pool.name, "image_us": pool.image_us, "token_us": pool.token_us, "burst_us": pool.burst_us,
-                "weight": pool.weight, "high": pool.high, "default": pool.default, "low": pool.low,
+                "name": pool.name, "models": pool.models, "image_us": pool.image_us, "token_us": pool.token_us,
+                "burst_us": pool.burst_us, "weight": pool.weight,
+                "high": pool.high, "default": pool.default, "low": pool.low,
             }
             for pool in self.pools
         ]  # fmt: skip

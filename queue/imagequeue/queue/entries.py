@@ -11,7 +11,7 @@ from imagequeue.config.job import Job, encode_data, queue_name
 from imagequeue.queue.flights import Flight
 from imagequeue.queue.scripts import Argument, Scripts
 
-FIELDS = 16
+FIELDS = 17
 BATCH_MAX = 500
 SEND_TRIES_MAX = 3
 IDEMPOTENCY_TTL_SECONDS = 30 * 24 * 3600
@@ -27,7 +27,8 @@ class Entry:
     """A checked job on its way to a queue. `tokens` is the estimate that is charged to the pool's token pace.
 
     `flight` is its part in the cache, None when it takes none. `print` is the fingerprint of what was asked for, when
-    the job differs from that: a model or another default was decided since.
+    the job differs from that: a model or another default was decided since. `overflow` says which other models may
+    serve it while it is queued (ways_out).
     """
 
     id: str
@@ -35,6 +36,7 @@ class Entry:
     tokens: int = 0
     flight: Flight | None = None
     print: str = ""
+    overflow: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -138,7 +140,8 @@ def _fields(entry: Entry, print_: str, kept: Kept, rank: int) -> list[Argument]:
     flight = (entry.flight.form, entry.flight.mode) if entry.flight else ("", "")
     return [
         entry.id, entry.queue, job.tenant, job.n, entry.tokens, print_, *times, kept.result_seconds, description,
-        kept.call_seconds, rank, *flight, "" if job.idempotency_key is None else kept.key_seconds, encode_data(job),
+        kept.call_seconds, rank, *flight, "" if job.idempotency_key is None else kept.key_seconds, entry.overflow,
+        encode_data(job),
     ]  # fmt: skip
 
 

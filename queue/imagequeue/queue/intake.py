@@ -18,6 +18,8 @@ Check = Callable[[Job, str], tuple[Job, int]]
 """Checks a job that was found on a queue of the given model; gives it with its model set, and its token estimate."""
 FlightOf = Callable[[Job], Flight | None]
 """Says what part a checked job takes in the cache."""
+OverflowOf = Callable[[Job], str]
+"""Says which other models may serve a checked job while it is queued (ways_out)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,13 @@ class Intake:
 
 
 async def take_in(
-    scripts: Scripts, queue: str, check: Check, *, ttl_seconds: int, flight_of: FlightOf = lambda _: None
+    scripts: Scripts,
+    queue: str,
+    check: Check,
+    *,
+    ttl_seconds: int,
+    flight_of: FlightOf = lambda _: None,
+    overflow_of: OverflowOf = lambda _: "",
 ) -> Intake:
     """Look for foreign jobs on a queue, once, and deal with each; they cannot be claimed before."""
     rows = await scripts.run("intake", [queue, FOREIGN_MAX, DATA_BYTES_MAX])
@@ -42,7 +50,8 @@ async def take_in(
         except JobRefused as problem:
             refused += await _refuse(scripts, queue, raw_id, problem, ttl_seconds)
         else:
-            adopted += await _adopt(scripts, queue, job_id, job, tokens, ttl_seconds, int(index), flight_of(job))
+            parts = _parts(flight_of(job), overflow_of(job))
+            adopted += await _adopt(scripts, queue, job_id, job, tokens, ttl_seconds, int(index), parts)
     return Intake(found=len(rows), adopted=adopted, refused=refused)
 
 
@@ -55,13 +64,16 @@ def _inspect(job_id: str, size: int, data: bytes, queue: str, check: Check) -> t
 
 
 async def _adopt(
-    scripts: Scripts, queue: str, job_id: str, job: Job, tokens: int, ttl: int, index: int, flight: Flight | None
+    scripts: Scripts, queue: str, job_id: str, job: Job, tokens: int, ttl: int, index: int, parts: tuple[str, str, str]
 ) -> int:
     """Take a job into line: its queue says its priority, a model of its own moves it to that model's queue."""
     home = queue_name(str(job.model), queue.rpartition(".")[2])
     times = (microseconds(job.deadline), microseconds(job.not_before))
-    part = (flight.form, flight.mode) if flight else ("", "")
-    return int(await scripts.run("adopt", [queue, job_id, job.tenant, job.n, tokens, ttl, *times, home, index, *part]))
+    return int(await scripts.run("adopt", [queue, job_id, job.tenant, job.n, tokens, ttl, *times, home, index, *parts]))
+
+
+def _parts(flight: Flight | None, overflow: str) -> tuple[str, str, str]:
+    return (flight.form, flight.mode, overflow) if flight else ("", "", overflow)
 
 
 async def _refuse(scripts: Scripts, queue: str, job_id: bytes, problem: JobRefused, ttl: int) -> int:

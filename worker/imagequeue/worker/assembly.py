@@ -13,6 +13,7 @@ from imagequeue.queue.flights import Flight, flight_of
 from imagequeue.queue.intake import take_in
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.sketches import publish
+from imagequeue.queue.ways import ways_out
 from imagequeue.worker.board import Board
 from imagequeue.worker.gate import Gates
 from imagequeue.worker.health import Health
@@ -112,6 +113,14 @@ def taker(scripts: Scripts, catalog: Catalog, settings: Settings) -> Callable[[s
 
     async def take(queue: str) -> int:
         ttl = settings.result_ttl_seconds
-        return (await take_in(scripts, queue, check, ttl_seconds=ttl, flight_of=part)).adopted
+        taken = await take_in(
+            scripts,
+            queue,
+            check,
+            ttl_seconds=ttl,
+            flight_of=part,
+            overflow_of=lambda job: ways_out(job, catalog),
+        )
+        return taken.adopted
 
     return take

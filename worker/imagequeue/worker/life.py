@@ -49,7 +49,7 @@ from imagequeue.worker.landing import Landing
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.request import build_request
 from imagequeue.worker.verdict import judge
-from imagequeue.worker.work import Parts, Work, attempt_of, request_name
+from imagequeue.worker.work import FirstChoice, Parts, Work, attempt_of, request_name
 
 LEDGER_AWAY_SECONDS = 1.0
 FAULT_SECONDS = 5.0
@@ -101,16 +101,23 @@ class JobLife:
     def _work(self, claims: Claims, claim: Claim, job: Job) -> Work | None:
         pool = self._parts.pools().get(claim.pool)
         name = claim.queue.rpartition(".")[0]
-        if pool is None or name not in pool.models:
+        if pool is None:
             return None
-        model = self._parts.catalog.model(name)
+        model, asked = self._parts.catalog.model(name), job.model_copy(update={"model": name})
+        if name in pool.models:
+            return Work(claims=claims, claim=claim, job=asked, model=model, pool=pool, tries=claim.tries)
+        other = self._parts.overflow.claimed_for(asked, pool)
+        if other is None:
+            return None
+        first = FirstChoice(job=asked, model=model)
         return Work(
             claims=claims,
             claim=claim,
-            job=job.model_copy(update={"model": name}),
-            model=model,
+            job=other.job,
+            model=other.model,
             pool=pool,
             tries=claim.tries,
+            first_choice=first,
         )
 
     async def _with_inputs(self, work: Work) -> None:
@@ -174,7 +181,7 @@ class JobLife:
             case Overtaken():  # fenced: goes back only if the queue says that the claim is still ours
                 await parts.returns.back(work.claims, work.claim, reason="another delivery of it came first")
             case CapReached() if work.overflowed:
-                await parts.returns.back(work.claims, work.claim, reason="the overflow model is over a cap")
+                await parts.returns.back_for_good(work.claims, work.claim, reason="the overflow model is over a cap")
             case CapReached():
                 await parts.returns.capped(work.claims, work.claim, work.job, work.pool, held)
             case Held():

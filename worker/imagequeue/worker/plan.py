@@ -54,6 +54,7 @@ def _pool_plan(pool: Pool, pace: PaceSettings, wanted: Collection[str]) -> PoolP
     )
     return PoolPlan(
         name=pool.name,
+        models=pool.models,
         image_us=unit_us(pool.limits.images_per_minute, pace.fraction),
         token_us=unit_us(pool.limits.tokens_per_minute, pace.fraction),
         burst_us=pace.burst_seconds * 1_000_000,

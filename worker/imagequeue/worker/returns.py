@@ -20,6 +20,7 @@ from imagequeue.queue.claims import PARKED, Claim, Claims, Ending
 from imagequeue.queue.flights import flight_of
 from imagequeue.queue.reported import report_gone
 from imagequeue.queue.scripts import Argument, Scripts
+from imagequeue.queue.ways import ways_out
 from imagequeue.worker import book
 from imagequeue.worker.capping import cap_detail
 from imagequeue.worker.crashpoint import crashpoint
@@ -194,7 +195,8 @@ class Returns:
         model = self._catalog.model(str(job.model))
         tokens = tokens_of(job, self._catalog)
         queue = queue_name(model.name, claim.queue.rpartition(".")[2])
-        fields: dict[str, Argument] = {"data": encode_data(job), "iq_tokens": tokens}
+        overflow = ways_out(job, self._catalog)
+        fields: dict[str, Argument] = {"data": encode_data(job), "iq_tokens": tokens, "iq_overflow": overflow}
         asked = job.model_copy(update={"cache": job.cache or self._settings.cache})
         flight = flight_of(asked, self._catalog, self._settings.cache_scope)
         if flight is not None:
@@ -251,6 +253,10 @@ class Returns:
     async def back(self, claims: Claims, claim: Claim, *, reason: str, delay_seconds: float = 0.0) -> None:
         """To its place in line, no attempt burnt."""
         await self._requeue(claims, claim, delay_seconds=delay_seconds, reason=reason)
+
+    async def back_for_good(self, claims: Claims, claim: Claim, *, reason: str) -> None:
+        """To its place in line, where it waits for its first choice, whatever that takes: no overflow any more."""
+        await self._requeue(claims, claim, reason=reason, fields={"iq_overflow": ""})
 
     async def again(self, claims: Claims, claim: Claim, *, reason: str, delay_seconds: float) -> None:
         """To its line after a delay; the attempt counted."""

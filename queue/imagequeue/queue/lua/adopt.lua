@@ -3,6 +3,7 @@
 --   ARGV[3] = queue   ARGV[4] = id   ARGV[5] = tenant   ARGV[6] = n   ARGV[7] = tokens   ARGV[8] = result_ttl
 --   ARGV[9] = deadline_us ('' = none)   ARGV[10] = not_before_us ('' = now)   ARGV[11] = queue it belongs on
 --   ARGV[12] = index at which it was seen   ARGV[13], ARGV[14] = iq_form and iq_cache of flight.lua ('' = none)
+--   ARGV[15] = iq_overflow of place.lua ('' = none)
 -- Returns 1, or 0 when it is no longer on the list.
 local q, id, tenant, to = ARGV[3], ARGV[4], ARGV[5], ARGV[11]
 local key, list, meta = job_key(id), list_key(q), meta_key(q)
@@ -15,6 +16,7 @@ local age = age_of(key, now)
 redis.call('HSET', key, 'iq_age', age, 'iq_tenant', tenant, 'iq_n', ARGV[6], 'iq_tokens', ARGV[7], 'iq_deadline', ARGV[9], 'result_ttl', ARGV[8],
   'failure_ttl', ARGV[8])
 redis.call('PERSIST', key)
+if ARGV[15] ~= '' then redis.call('HSET', key, 'iq_overflow', ARGV[15]) end
 if ARGV[13] ~= '' then redis.call('HSET', key, 'iq_form', ARGV[13], 'iq_cache', ARGV[14]) end
 local waits = ARGV[10] ~= '' and tonumber(ARGV[10]) > now
 if to == q and not waits and ARGV[13] == '' then

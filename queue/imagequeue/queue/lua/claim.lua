@@ -1,14 +1,15 @@
--- include: pace.lua
+-- include: overflow.lua
 -- claim: gives a worker jobs that may start now. One step: the pool's pace is charged, the job leaves its queue, the claim
 -- and RQ's status are written. A permit is never spent on an empty queue, and no job waits in a worker's memory.
 --   ARGV[3] = worker   ARGV[4] = most jobs to give   ARGV[5] = plan, JSON:
---     pools: [{name, image_us, token_us, burst_us, weight, high: [queue...], default: [...], low: [...]}]
+--     pools: [{name, models: [model...], image_us, token_us, burst_us, weight, high: [queue...], default: [...], low: [...]}]
 --       image_us, token_us: microseconds one image or token takes at the working pace (0 = that dimension has no limit)
 --     shares: {default, low}: part of a pool that lower priorities get even when higher ones are waiting
 --     weights: {tenant: weight}, 1 where absent     unserved: [queue...] of models that no pool serves
 -- Pace: GCRA in two dimensions, images and tokens; see pace.lua. A job of n images is charged whole.
 -- Pool state, <own>:pool:<name>, hash: image_tat, token_tat, paused_until, probe_until, factor, factor_at, suspended,
 --   suspended_until, probe (the job that goes first after a pause),
+--   opened_at, trust_us, trial_at (see overflow.lua),
 --   turn (fair choice between pools), owed_default, owed_low, starts, since_resume, round,
 --   tokens (the estimates of all that started), limited (1: jobs were left waiting for the pace alone)
 -- A claim that comes later than one burst would lose the starts that were due meanwhile. Where jobs waited for nothing but
@@ -24,7 +25,6 @@ local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
 local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
 local LATE_US = 2000000 -- so much lateness of claims is made up for
-local PROBE_US = 3000000 -- after a pause one job goes first; the others wait so long for it to be sent (permit shortens it)
 local EARNED = -0.000001 -- owed so much, a lower priority goes first; sums of fractions are not exact
 local now = now_us()
 local given, foreign, wait, stale = {}, {}, -1, 0
@@ -60,15 +60,17 @@ local function joins(q, id, tenant)
   return true
 end
 
--- The id that is next in line on `q`, and its tenant; clears entries whose job is gone or no longer queued.
-local function next_in_line(q)
+-- The id that is next in line on `q`, or on its lines `beside`, and its tenant; clears entries whose job is gone or no
+-- longer queued.
+local function next_in_line(q, beside)
+  local lines = beside or q
   while stale < STALE_MAX do
-    local first = redis.call('ZRANGE', tenants_key(q), 0, 0)
+    local first = redis.call('ZRANGE', tenants_key(lines), 0, 0)
     if not first[1] then return nil end
     local tenant = first[1]
-    local ids = redis.call('ZRANGE', line_key(q, tenant), 0, 0)
+    local ids = redis.call('ZRANGE', line_key(lines, tenant), 0, 0)
     if not ids[1] then
-      redis.call('ZREM', tenants_key(q), tenant)
+      redis.call('ZREM', tenants_key(lines), tenant)
     else
       local status = status_of(ids[1])
       if status == 'queued' and hget(job_key(ids[1]), 'origin') == q then
@@ -96,18 +98,13 @@ local function hand(q, id, pool, kind)
   given[#given + 1] = {id, q, pool, delivery, hget(key, 'data') or '', kind, whole(counted(key, 'iq_tries') or 0)}
 end
 
-local function give(q, id, tenant, pool, kind, n)
-  local meta = meta_key(q)
+local function give(q, id, tenant, pool, kind, n, beside)
   local turn = number(redis.call('ZSCORE', tenants_key(q), tenant), 0)
+  local turn_beside = beside and number(redis.call('ZSCORE', tenants_key(beside), tenant), 0)
   leave(q, id, tenant)
   local weight = number(plan.weights and plan.weights[tenant], 1)
-  local paid = string.format('%.6f', turn + n / weight)
-  redis.call('HSET', meta, 'vtime', string.format('%.6f', turn))
-  if redis.call('ZSCORE', tenants_key(q), tenant) then
-    redis.call('ZADD', tenants_key(q), paid, tenant)
-  else
-    redis.call('HSET', meta, 'vt:' .. tenant, paid)
-  end
+  pay_turn(q, tenant, turn, n, weight)
+  if beside then pay_turn(beside, tenant, turn_beside, n, weight) end
   hand(q, id, pool, kind)
 end
 
@@ -135,13 +132,15 @@ end
 
 local function load(pool)
   local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
-    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until', 'limited')
+    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until', 'limited',
+    'opened_at', 'trust_us', 'trial_at')
   local factor = factor_now(number(fields[5], 1), number(fields[6], 0), now)
   return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
     probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
     owed = {default = owed_of('default', fields[9]), low = owed_of('low', fields[10])}, starts = number(fields[11], 0),
     since_resume = number(fields[12], 0), round = number(fields[13], 0), late_us = fields[15] and LATE_US or 0,
-    limited = fields[15], is_new = not fields[11]}
+    limited = fields[15], is_new = not fields[11], name = pool.name, reason = fields[7] or '',
+    opened_at = number(fields[16], 0), trust_us = number(fields[17], TRUST_US), trial_at = number(fields[18], 0)}
 end
 
 local function start_wait(pool, state, n, tokens)
@@ -150,6 +149,7 @@ local function start_wait(pool, state, n, tokens)
 end
 
 local function charge(pool, state, n, tokens)
+  state.served = true
   state.image_tat = math.max(state.image_tat, now - state.late_us) + n * pool.image_us / state.factor
   state.token_tat = math.max(state.token_tat, now - state.late_us) + tokens * pool.token_us / state.factor
   state.turn = state.turn + n / pool.weight
@@ -188,39 +188,87 @@ local function settle_shares(state, pool, priority, n)
   end
 end
 
+-- The job that is given is the first after a pause, if there was one: the pool's probe.
+local function open(state, id)
+  if state.paused_until == 0 then return end
+  state.paused_until, state.probe_until, state.since_resume = 0, now + PROBE_CLAIM_US, 0
+  state.opened_at, state.trial_at = now, now
+  redis.call('HSET', pool_key(state.name), 'probe', id)
+end
+
+local pools, states = plan.pools or {}, {}
+
+-- Gives a job to another model's pool if one has room now. Returns whether it did.
+local function give_elsewhere(state, q, id, tenant, n)
+  local home = string.gsub(q, '%.[^.]*$', '')
+  local index, tokens = way_out(pools, states, state, home, id, n, now, start_wait)
+  if not index then
+    if tokens then soonest(tokens) end
+    return false
+  end
+  charge(pools[index], states[index], n, tokens)
+  open(states[index], id)
+  give(q, id, tenant, pools[index].name, 'run', n, aside(q))
+  return true
+end
+
 local function serve(pool, state)
-  local served = false
   while #given < most do
     local q, id, tenant, priority
     for _, candidate in ipairs(order_of(state)) do
       q, id, tenant = pick(pool, state, candidate)
       if q then priority = candidate; break end
     end
-    if not q then state.limited = false; return served end
+    if not q then state.limited = false; return end
     local kind = special(id)
     if kind then
       give(q, id, tenant, '', kind, 0)
     else
-      if state.suspended then state.limited = false; return served end
+      if state.suspended then state.limited = false; return end
       local held_until = math.max(state.paused_until, state.probe_until)
-      if held_until > now then state.limited = false; soonest(held_until - now); return served end
+      if held_until > now then state.limited = false; soonest(held_until - now); return end
       local n = math.max(counted(job_key(id), 'iq_n') or 1, 1)
       local tokens = math.max(counted(job_key(id), 'iq_tokens') or 0, 0)
-      local due = start_wait(pool, state, n, tokens)
-      if due > 0 then state.limited = '1'; soonest(due); return served end
-      charge(pool, state, n, tokens)
-      settle_shares(state, pool, priority, n)
-      state.round = state.round + 1
-      give(q, id, tenant, pool.name, 'run', n)
-      served = true
-      if state.paused_until > 0 then
-        state.paused_until, state.probe_until, state.since_resume = 0, now + PROBE_US, 0
-        redis.call('HSET', pool_key(pool.name), 'probe', id)
+      local tries = is_on_trial(state, now) and has_way_out(id)
+      if not (tries and now - state.trial_at < TRIAL_US and give_elsewhere(state, q, id, tenant, n)) then
+        local due = start_wait(pool, state, n, tokens)
+        if due > 0 then state.limited = '1'; soonest(due); return end
+        charge(pool, state, n, tokens)
+        settle_shares(state, pool, priority, n)
+        state.round = state.round + 1
+        give(q, id, tenant, pool.name, 'run', n)
+        open(state, id)
+        if tries then state.trial_at = now end
       end
     end
   end
   soonest(0)
-  return served
+end
+
+-- Whether none of the pools that serve a model does so now.
+local function is_home_shut(model)
+  for index, pool in ipairs(pools) do
+    if serves(pool, model) and not is_shut(states[index], now) then return false end
+  end
+  return true
+end
+
+-- Jobs of a pool that is shut go to other models' pools, as far as these have room that nobody else wants.
+local function spill(pool, state)
+  for _, priority in ipairs({'high', 'default', 'low'}) do
+    for _, q in ipairs(pool[priority] or {}) do
+      while #given < most and is_home_shut(string.match(q, '^(.*)%.')) do
+        local id, tenant = next_in_line(q, aside(q))
+        if not id then break end
+        local kind = special(id)
+        if kind then
+          give(q, id, tenant, '', kind, 0)
+        elseif not give_elsewhere(state, q, id, tenant, math.max(counted(job_key(id), 'iq_n') or 1, 1)) then
+          break
+        end
+      end
+    end
+  end
 end
 
 -- Followers whose result is there, or whose deadline has come. One whose result is gone again takes its place as if it was new.
@@ -259,7 +307,6 @@ for _, q in ipairs(plan.unserved or {}) do
 end
 
 -- Pools in the order of their turns: under light load the shares follow the weights, under full load pace decides.
-local pools, states = plan.pools or {}, {}
 for index, pool in ipairs(pools) do states[index] = load(pool) end
 local order = {}
 for index = 1, #pools do order[index] = index end
@@ -270,15 +317,22 @@ end)
 for _, index in ipairs(order) do
   local pool, state = pools[index], states[index]
   local was_limited = state.limited
-  local served = serve(pool, state)
+  serve(pool, state)
   if was_limited and not state.limited then redis.call('HDEL', pool_key(pool.name), 'limited') end
   if state.limited and not was_limited then redis.call('HSET', pool_key(pool.name), 'limited', '1') end
-  if served then
+end
+for _, index in ipairs(order) do
+  if is_shut(states[index], now) then spill(pools[index], states[index]) end
+end
+for index, pool in ipairs(pools) do
+  local state = states[index]
+  if state.served then
     if state.is_new then redis.call('SADD', OWN .. ':pools', pool.name) end
     redis.call('HSET', pool_key(pool.name), 'image_tat', whole(state.image_tat), 'token_tat', whole(state.token_tat),
       'paused_until', whole(state.paused_until), 'probe_until', whole(state.probe_until), 'turn', string.format('%.6f', state.turn),
       'owed_default', string.format('%.9f', state.owed.default), 'owed_low', string.format('%.9f', state.owed.low),
-      'starts', whole(state.starts), 'since_resume', whole(state.since_resume), 'round', whole(state.round % 1000003))
+      'starts', whole(state.starts), 'since_resume', whole(state.since_resume), 'round', whole(state.round % 1000003),
+      'opened_at', whole(state.opened_at), 'trial_at', whole(state.trial_at))
     if state.tokens > 0 then redis.call('HINCRBY', pool_key(pool.name), 'tokens', whole(state.tokens)) end
   end
 end

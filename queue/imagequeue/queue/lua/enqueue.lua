@@ -2,8 +2,9 @@
 -- enqueue: puts new jobs on their queues, all of them in one step, each at most once.
 --   ARGV[3]  = number of fields before each job's data (FIELDS)
 --   then for each job: id, queue, tenant, n, tokens, fingerprint, not_before_us ('' = now), deadline_us ('' = none),
---   result_ttl, description, timeout, rank, form, mode, key_ttl, data   (form, mode: iq_form and iq_cache of flight.lua,
---   '' = none; key_ttl: seconds after its end for which an idempotency key is known, '' = it has none)
+--   result_ttl, description, timeout, rank, form, mode, key_ttl, overflow, data   (form, mode: iq_form and iq_cache of
+--   flight.lua, '' = none; key_ttl: seconds after its end for which an idempotency key is known, '' = it has none;
+--   overflow: iq_overflow of place.lua, '' = none)
 -- rank: microseconds added to the time of now, so that jobs of one call keep their order.
 -- Returns for each job: '' when it is new, '=' and the stored result when that answers it (deliver.lua, or else a worker, ends
 -- it), else the fingerprint it was first enqueued with ('?' when it had none).
@@ -18,7 +19,8 @@ local function append(list, ...)
 end
 
 for base = 4, #ARGV, FIELDS do
-  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, key_ttl, data =
+  local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, key_ttl,
+    overflow, data =
     unpack(ARGV, base, base + FIELDS - 1)
   local key = job_key(id)
   local asked = key_ttl ~= '' and redis.pcall('GET', asked_key(id))
@@ -36,6 +38,7 @@ for base = 4, #ARGV, FIELDS do
       'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
       'iq_age', age, 'iq_deadline', deadline}
     if key_ttl ~= '' then append(fields, 'iq_key_ttl', key_ttl) end
+    if overflow ~= '' then append(fields, 'iq_overflow', overflow) end
     if form ~= '' then append(fields, 'iq_form', form, 'iq_cache', mode) end
     if direct then append(fields, 'status', 'queued', 'iq_pos', list_in(q, id, false)) end -- as `enter`, in one write
     redis.call('HSET', key, unpack(fields))

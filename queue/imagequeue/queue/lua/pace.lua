@@ -1,6 +1,10 @@
 -- include: flight.lua
 -- pace.lua: the arithmetic of a pool's pace, shared by the scripts that charge it.
 -- GCRA (ITU-T I.371): the token bucket read as a theoretical arrival time, TAT.
+local PROBE_CLAIM_US = 3000000 -- after a pause one job goes first; the others wait so long for it to be sent (permit shortens it)
+-- Jobs with an overflow come back to a pool that was refused when it has worked for TRUST_US since; a refusal within
+-- RELAPSE_US after that doubles the time, up to TRUST_US_MAX, and one that comes later makes it what it was.
+local TRUST_US, TRUST_US_MAX, RELAPSE_US = 3000000, 60000000, 10000000
 local RECOVERY_PER_US = 0.02 / 1000000 -- a lowered pace comes back by 2 % of the full one each second
 
 -- The share of the pace that is used now, lowered to `factor` at `factor_at`.

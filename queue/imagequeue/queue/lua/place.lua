@@ -11,6 +11,8 @@
 -- Its field iq_pos is its absolute position on the list; position minus the queue's `head` is its index, so that it can be
 -- taken out of the middle of a million others without a search: the first id moves into its place, then the list is popped.
 --   <own>:tenants:<q>         sorted set, tenant -> virtual time: start-time fair queueing (Goyal, Vin, Cheng 1996)
+-- A job that may go to another model's pool (iq_overflow: "model tokens,model tokens") stands in a second such line as
+-- well, that of the queue's name with a ~ behind it (aside).
 --   <own>:queue:<q>           hash: head, indexed (how many of the list have a line), vtime, vt:<tenant> (unpaid turns)
 local RQ, OWN = ARGV[1], ARGV[2]
 
@@ -82,8 +84,10 @@ local function drain_under_oom() redis.call('DEL', OWN .. ':nothing') end
 
 local function announce(id, status) redis.call('PUBLISH', OWN .. ':events', id .. ' ' .. status) end
 
--- Job `id` of `tenant` gets its place in the line of queue `q`; `age` orders it there.
-local function join_line(q, id, tenant, age)
+-- The second set of lines of a queue: its jobs that other pools may serve while its own do not (overflow.lua).
+local function aside(q) return q .. '~' end
+
+local function stand_in(q, id, tenant, age)
   local meta = meta_key(q)
   redis.call('HINCRBY', meta, 'indexed', 1)
   redis.call('ZADD', line_key(q, tenant), age, id)
@@ -93,6 +97,12 @@ local function join_line(q, id, tenant, age)
   local owed = tonumber(redis.call('HGET', meta, 'vt:' .. tenant) or '0')
   redis.call('HDEL', meta, 'vt:' .. tenant)
   redis.call('ZADD', tenants_key(q), string.format('%.6f', math.max(now, owed)), tenant)
+end
+
+-- Job `id` of `tenant` gets its place in the line of queue `q`; `age` orders it there.
+local function join_line(q, id, tenant, age)
+  stand_in(q, id, tenant, age)
+  if (hget(job_key(id), 'iq_overflow') or '') ~= '' then stand_in(aside(q), id, tenant, age) end
 end
 
 -- Puts `id` on the list of queue `q` and returns its position there; `front` only says at which end RQ shows it.
@@ -140,21 +150,35 @@ local function unlist(q, id)
   return true
 end
 
+local function stand_out(q, id, tenant)
+  if redis.call('ZREM', line_key(q, tenant), id) == 0 then return false end
+  redis.call('HINCRBY', meta_key(q), 'indexed', -1)
+  if redis.call('EXISTS', line_key(q, tenant)) == 0 then
+    local turn = redis.call('ZSCORE', tenants_key(q), tenant)
+    redis.call('ZREM', tenants_key(q), tenant)
+    local now = tonumber(redis.call('HGET', meta_key(q), 'vtime') or '0')
+    if turn and tonumber(turn) > now then redis.call('HSET', meta_key(q), 'vt:' .. tenant, turn) end
+  end
+  return true
+end
+
 -- Job `id` gives up its place among the queued. Returns true when it had a line (and not only RQ's list).
 local function leave(q, id, tenant)
-  local had = redis.call('ZREM', line_key(q, tenant), id) == 1
   unlist(q, id)
   redis.pcall('HDEL', job_key(id), 'iq_pos')
-  if had then
-    redis.call('HINCRBY', meta_key(q), 'indexed', -1)
-    if redis.call('EXISTS', line_key(q, tenant)) == 0 then
-      local turn = redis.call('ZSCORE', tenants_key(q), tenant)
-      redis.call('ZREM', tenants_key(q), tenant)
-      local now = tonumber(redis.call('HGET', meta_key(q), 'vtime') or '0')
-      if turn and tonumber(turn) > now then redis.call('HSET', meta_key(q), 'vt:' .. tenant, turn) end
-    end
+  stand_out(aside(q), id, tenant)
+  return stand_out(q, id, tenant)
+end
+
+-- A tenant's turn on `q` was used for `images`, which its `weight` makes cheaper; the turn it was is the time on `q` now.
+local function pay_turn(q, tenant, turn, images, weight)
+  local meta, paid = meta_key(q), string.format('%.6f', turn + images / weight)
+  redis.call('HSET', meta, 'vtime', string.format('%.6f', turn))
+  if redis.call('ZSCORE', tenants_key(q), tenant) then
+    redis.call('ZADD', tenants_key(q), paid, tenant)
+  else
+    redis.call('HSET', meta, 'vt:' .. tenant, paid)
   end
-  return had
 end
 
 -- Where a job that is not queued waits: `scheduled` until a time (seconds), or `deferred` until somebody acts.

@@ -22,7 +22,7 @@ local now = now_us()
 drain_under_oom()
 redis.call('SADD', OWN .. ':pools', ARGV[3])
 local fields = redis.call('HMGET', pool, 'paused_until', 'factor', 'factor_at', 'since_resume', 'refused_at', 'strikes',
-  'pressed_at')
+  'pressed_at', 'opened_at', 'trust_us')
 local paused_until = tonumber(fields[1] or '0')
 local factor = factor_now(tonumber(fields[2] or '1'), tonumber(fields[3] or '0'), now)
 
@@ -34,6 +34,16 @@ local function lower_share(reason)
   end
   share = math.max(share * SHARE_DECREASE, SHARE_MIN)
   redis.call('HSET', LEARNED, ARGV[3], cjson.encode({share = share, at = math.floor(now / 1000000), reason = reason}))
+end
+
+-- The first refusal of a pause, if it comes soon after jobs with an overflow came back here: they stay away for longer.
+local function trust_less(opened_at, trust_us)
+  local trusted_us = now - opened_at - trust_us
+  if trusted_us >= RELAPSE_US then
+    redis.call('HDEL', pool, 'trust_us')
+  elseif trusted_us >= 0 then
+    redis.call('HSET', pool, 'trust_us', whole(math.min(trust_us * 2, TRUST_US_MAX)))
+  end
 end
 
 -- paused_us: microseconds of all pauses, counted when they are asked for; what is still to come is in it, so that the
@@ -50,6 +60,7 @@ local function forget_gone(org)
 end
 
 if act == 'refused' then
+  if paused_until == 0 then trust_less(tonumber(fields[8] or '0'), tonumber(fields[9] or whole(TRUST_US))) end
   local last, strikes = tonumber(fields[5] or '0'), tonumber(fields[6] or '0')
   if now - last >= AGAIN_US then strikes = 0 end
   if tonumber(fields[4] or '0') >= AT_PACE_STARTS then
@@ -74,7 +85,7 @@ elseif act == 'pressed' then
   if now - tonumber(fields[7] or '0') >= PRESSED_US then
     factor = math.max(factor * FACTOR_DECREASE, FACTOR_MIN)
     redis.call('HSET', pool, 'factor', string.format('%.6f', factor), 'factor_at', whole(now), 'pressed_at', whole(now),
-      'pressed_reason', ARGV[5])
+      'pressed_before', fields[7] or '0', 'pressed_reason', ARGV[5])
   end
 elseif act == 'troubled' then
   redis.call('HSET', pool, 'trouble', ARGV[5], 'trouble_at', whole(now))
@@ -82,7 +93,8 @@ elseif act == 'resume' then
   redis.call('HDEL', LEARNED, ARGV[3])
   forget_gone(string.match(ARGV[3], '^[^|]*'))
   count_pause(-math.max(paused_until - now, 0))
-  redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason', 'trouble', 'trouble_at')
+  redis.call('HDEL', pool, 'suspended', 'suspended_at', 'suspended_until', 'pause_reason', 'trouble', 'trouble_at',
+    'opened_at', 'trust_us')
   redis.call('HSET', pool, 'paused_until', '0', 'probe_until', '0', 'factor', '1', 'strikes', '0')
   paused_until, factor = 0, 1
 end

@@ -12,7 +12,8 @@ if not claim or string.match(claim, '^(%d+) ') ~= delivery then return -1 end
 local pool = pool_key(name)
 local fields = redis.call('HMGET', pool, 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'suspended', 'suspended_until',
   'factor', 'factor_at')
-if tonumber(fields[3] or '0') > 0 or tonumber(fields[4] or '0') > now then return 0 end
+local paused_until = tonumber(fields[3] or '0')
+if paused_until > now or tonumber(fields[4] or '0') > now then return 0 end
 local suspended_until = tonumber(fields[6] or '0')
 if fields[5] and fields[5] ~= '' and (suspended_until == 0 or suspended_until > now) then return 0 end
 local factor = factor_now(tonumber(fields[7] or '1'), tonumber(fields[8] or '0'), now)
@@ -23,6 +24,10 @@ if pace_wait(token_tat, token_us / factor, tokens, burst_us, now) > 0 then retur
 redis.call('SADD', OWN .. ':pools', name)
 redis.call('HSET', pool, 'image_tat', whole(image_tat + n * image_us / factor),
   'token_tat', whole(token_tat + tokens * token_us / factor))
+if paused_until > 0 then -- it is the first after a pause, as in claim
+  redis.call('HSET', pool, 'paused_until', '0', 'probe_until', whole(now + PROBE_CLAIM_US), 'probe', id, 'since_resume', '0',
+    'opened_at', whole(now), 'trial_at', whole(now))
+end
 redis.call('HINCRBY', pool, 'starts', n)
 if tokens > 0 then redis.call('HINCRBY', pool, 'tokens', tokens) end
 redis.call('HSET', job_key(id), 'iq_pool', name)

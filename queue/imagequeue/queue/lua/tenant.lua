@@ -14,13 +14,17 @@ local standing = redis.call('HGET', HELD, tenant)
 if act ~= 'release' and standing and by_a_person(standing) and not (act == 'hold' and by_a_person(ARGV[5])) then return 0 end
 if act == 'hold' then
   redis.call('HSET', HELD, tenant, ARGV[5])
-  for index = 6, #ARGV do redis.call('ZREM', tenants_key(ARGV[index]), tenant) end
+  for index = 6, #ARGV do
+    redis.call('ZREM', tenants_key(ARGV[index]), tenant)
+    redis.call('ZREM', tenants_key(aside(ARGV[index])), tenant)
+  end
 else
   redis.call('HDEL', HELD, tenant)
   for index = 6, #ARGV do
-    local q = ARGV[index]
-    if redis.call('EXISTS', line_key(q, tenant)) == 1 and not redis.call('ZSCORE', tenants_key(q), tenant) then
-      redis.call('ZADD', tenants_key(q), redis.call('HGET', meta_key(q), 'vtime') or '0', tenant)
+    for _, q in ipairs({ARGV[index], aside(ARGV[index])}) do
+      if redis.call('EXISTS', line_key(q, tenant)) == 1 and not redis.call('ZSCORE', tenants_key(q), tenant) then
+        redis.call('ZADD', tenants_key(q), redis.call('HGET', meta_key(q), 'vtime') or '0', tenant)
+      end
     end
   end
 end
