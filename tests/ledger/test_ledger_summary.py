@@ -76,19 +76,29 @@ def test_a_tenants_summary_is_its_part_of_everybodys(ledger_url: str) -> None:
     asyncio.run(story())
 
 
-def test_other_tenants_intents_do_not_count_for_a_tenants_bound(
+def test_of_too_many_intents_the_dearest_are_told_apart_and_the_others_are_one_line(
     ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagequeue.ledger.groups.INTENTS_MAX", 1)
+    monkeypatch.setattr("imagequeue.ledger.intent_choice.INTENTS_MAX", 3)
+    monkeypatch.setattr("imagequeue.ledger.intent_choice.DEAREST", 2)
 
     async def story() -> None:
-        clock = ManualClock()
-        async with opened(ledger_url, clock) as ledger:
-            await fill(ledger, clock)
-            with pytest.raises(JobRefused, match="2 intents are more than the 1"):
-                await ledger.summary(["intent"])
-            mine = await ledger.summary(["intent"], tenant="red")
-            assert [group.key["intent"] for group in mine.groups] == [None, "cover"]
+        async with opened(ledger_url) as ledger:
+            for n, usd_nano in enumerate((3_000, 9_000, 1_000, 7_000, 5_000)):
+                hold = await held(ledger, intent=f"intent-{n}", tenant="red" if n < 4 else "blue")
+                await ledger.settle(hold.attempt_id, settlement(usd_nano))
+            await ledger.settle((await held(ledger)).attempt_id, settlement(100))
+            for since in (None, NOON - timedelta(hours=36)):
+                found = await ledger.summary(["intent"], since)
+                amounts = {group.key["intent"]: group.figures.settled_nano for group in found.groups}
+                assert amounts == {None: 9_100, "intent-1": 9_000, "intent-3": 7_000}
+                assert (found.intents_left_out, found.total.settled_nano) == (3, 25_100)
+                assert found.as_json()["intents_left_out"] == 3
+                by_tenant = await ledger.summary(["tenant", "intent"], since)
+                assert by_tenant.total == found.total
+            mine = await ledger.summary(["intent"], tenant="blue")
+            assert [group.key["intent"] for group in mine.groups] == ["intent-4"]
+            assert "intents_left_out" not in mine.as_json()
 
     asyncio.run(story())
 

@@ -2,7 +2,8 @@
 
 - day, org, model, tenant, priority: from `ledger_rollup`, a few rows a day however many attempts there are.
 - tag:KEY: from `ledger_tag_rollup`, as many rows as there are different sets of tags; what has none is the rest.
-- intent: from the attempts that name one; what names none is the rest. How many intents there are is known before.
+- intent: from the attempts that name one; what names none is the rest. Of very many intents, only the dearest are told
+  apart, see `intent_choice`, and the others belong to the rest.
 - Parts of a day, at the ends of a period: from the attempts of these days.
 """
 
@@ -25,7 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 
-from imagequeue.config.errors import JobRefused
 from imagequeue.ledger.period import Part, Period
 from imagequeue.ledger.rows import NO_TAGS
 from imagequeue.ledger.schema import SIDE, attempt, outcome
@@ -33,7 +33,6 @@ from imagequeue.ledger.schema_reports import MEASURES, first_answer, rollup, sav
 from imagequeue.ledger.sums import Key, SumColumns, Sums, attempt_sums, grouped, outcome_sums, saving_sums
 
 GROUPS_MAX: Final = 100_000
-INTENTS_MAX: Final = 20_000
 TAG: Final = "tag:"
 INTENT: Final = "intent"
 
@@ -42,16 +41,15 @@ Columns = TypeVar("Columns", bound=FromClause)
 
 
 def sums_by(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
-    """Return the sums of each group; JobRefused when there are more intents than INTENTS_MAX."""
+    """Return the sums of each group. By intent, those that the period names are told apart, or all."""
     if INTENT in group_by:
-        _refuse_too_many_intents(connection, over)
         return _with_rest(connection, group_by, over, _by_intent(connection, group_by, over))
     if any(name.startswith(TAG) for name in group_by):
         return _with_rest(connection, group_by, over, _by_tag(connection, group_by, over))
     found: dict[Key, Sums] = {}
     if not over.no_days:
         keys = [rollup.c[name] for name in group_by]
-        _add(found, grouped(connection, keys, _kept_sums(rollup), _days(rollup, over)))
+        _add(found, grouped(connection, keys, _kept_sums(rollup), days_of(rollup, over)))
     _add_parts(connection, found, group_by, over, ())
     return found
 
@@ -80,7 +78,7 @@ def _by_tag(connection: Connection, group_by: Sequence[str], over: Period) -> di
         keys = [
             named.c[f"value_{at}"] if name.startswith(TAG) else tag_rollup.c[name] for at, name in enumerate(group_by)
         ]
-        mine = and_(tag_rollup.c.tags_key == named.c.key, _days(tag_rollup, over))
+        mine = and_(tag_rollup.c.tags_key == named.c.key, days_of(tag_rollup, over))
         _add(found, grouped(connection, keys, _kept_sums(tag_rollup), mine))
     _add_parts(connection, found, group_by, over, ("tags",))
     return found
@@ -99,21 +97,10 @@ def _by_intent(connection: Connection, group_by: Sequence[str], over: Period) ->
     found: dict[Key, Sums] = {}
     if not over.no_days:
         for table, sums, _ in _row_sums():
-            where = and_(_days(table, over), *_narrow(table, (INTENT,)))
+            where = and_(days_of(table, over), *_narrow(table, over, (INTENT,)))
             _add(found, _of_rows(connection, table, sums, group_by, where))
     _add_parts(connection, found, group_by, over, (INTENT,))
     return found
-
-
-def _refuse_too_many_intents(connection: Connection, over: Period) -> None:
-    count = 0 if over.no_days else connection.execute(select(func.sum(rollup.c.intents)).where(_days(rollup, over)))
-    intents = count if isinstance(count, int) else int(count.scalar() or 0)
-    if intents > INTENTS_MAX:
-        raise JobRefused(
-            "group_by",
-            f"intent: {intents} intents are more than the {INTENTS_MAX} that a report may list; take a shorter period, "
-            "or another grouping, which counts them",
-        )
 
 
 def _add_parts(
@@ -121,7 +108,7 @@ def _add_parts(
 ) -> None:
     for part in over.parts:
         for table, sums, at in _row_sums():
-            where = and_(_whose(table, over), _within(table, at, part), *_narrow(table, having))
+            where = and_(whose(table, over), within(table, at, part), *_narrow(table, over, having))
             _add(found, _of_rows(connection, table, sums, group_by, where))
 
 
@@ -146,7 +133,7 @@ def _facts(table: Table) -> Table:
     return attempt if table is first_answer else table
 
 
-def _narrow(table: Table, having: Sequence[str]) -> Iterator[Condition]:
+def _narrow(table: Table, over: Period, having: Sequence[str]) -> Iterator[Condition]:
     """Yield what limits a table's rows to those that are added up, in words that its partial indexes understand."""
     facts = _facts(table)
     if table is outcome:
@@ -159,6 +146,8 @@ def _narrow(table: Table, having: Sequence[str]) -> Iterator[Condition]:
         )
     if INTENT in having or table is first_answer:
         yield facts.c.intent.is_not(None)
+    if INTENT in having and over.intents is not None:
+        yield facts.c.intent.in_(over.intents)
     if "tags" in having:
         yield facts.c.tags != NO_TAGS
 
@@ -175,17 +164,20 @@ def _kept_sums(table: Table) -> SumColumns:
     return {name: func.sum(table.c[name]) for name in MEASURES}
 
 
-def _days(table: Table, over: Period) -> Condition:
+def days_of(table: Table, over: Period) -> Condition:
+    """Return the condition that a row of the table is of a whole day of the period."""
     day = _facts(table).c.day
     after = true() if over.first_day is None else day >= over.first_day
-    return and_(_whose(table, over), after, true() if over.end_day is None else day < over.end_day)
+    return and_(whose(table, over), after, true() if over.end_day is None else day < over.end_day)
 
 
-def _whose(table: Table, over: Period) -> Condition:
+def whose(table: Table, over: Period) -> Condition:
+    """Return the condition that a row of the table is of the period's tenant."""
     return true() if over.tenant is None else _facts(table).c.tenant == over.tenant
 
 
-def _within(table: Table, at: str, part: Part) -> Condition:
+def within(table: Table, at: str, part: Part) -> Condition:
+    """Return the condition that a row of the table, whose moment is in column `at`, is of a part of a day."""
     facts = _facts(table)
     after = true() if part.since_us is None else facts.c[at] >= part.since_us
     before = true() if part.until_us is None else facts.c[at] < part.until_us

@@ -19,7 +19,8 @@ class Part:
 class Period:
     """Whole days from `first_day` on and before `end_day` (None: without end), unless `no_days`; and parts of days.
 
-    `tenant` is whose attempts of that time are meant, None for everybody's.
+    `tenant` is whose attempts of that time are meant, None for everybody's; `intents` those that are told apart, None
+    for all.
     """
 
     first_day: str | None = None
@@ -27,6 +28,7 @@ class Period:
     no_days: bool = False
     parts: tuple[Part, ...] = ()
     tenant: str | None = None
+    intents: tuple[str, ...] | None = None
 
 
 def period(since: datetime | None = None, until: datetime | None = None) -> Period:

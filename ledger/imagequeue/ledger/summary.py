@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import format_usd
-from imagequeue.ledger.groups import GROUPS_MAX, TAG, sums_by
+from imagequeue.ledger.groups import GROUPS_MAX, INTENT, TAG, sums_by
+from imagequeue.ledger.intent_choice import with_dearest_intents
 from imagequeue.ledger.period import period
 from imagequeue.ledger.sums import Sums
 
@@ -94,15 +95,21 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """All figures together, and by group in the order of their keys."""
+    """All figures together, and by group in the order of their keys.
+
+    `intents_left_out` counts intents that are not told apart, because there are too many: the dearest are. Their
+    figures stand in the group without an intent.
+    """
 
     total: Figures
     groups: tuple[Group, ...]
+    intents_left_out: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return the report as `ledger summary --json` prints it."""
         groups = [{**group.key, **group.figures.as_json()} for group in self.groups]
-        return {**self.total.as_json(), "groups": groups}
+        left_out = {"intents_left_out": self.intents_left_out} if self.intents_left_out else {}
+        return {**self.total.as_json(), **left_out, "groups": groups}
 
 
 def summarize(
@@ -119,12 +126,16 @@ def summarize(
     """
     check_grouping(group_by)
     group_by = list(dict.fromkeys(group_by))
-    found = sums_by(connection, group_by, replace(period(since, until), tenant=tenant))
+    over, left_out = replace(period(since, until), tenant=tenant), 0
+    if INTENT in group_by:
+        over, left_out = with_dearest_intents(connection, over)
+    found = sums_by(connection, group_by, over)
     if len(found) > GROUPS_MAX:
         raise JobRefused("group_by", f"at most {GROUPS_MAX} groups; these are {len(found)}")
     keys = sorted(found, key=lambda key: [value or "" for value in key])
     groups = [Group(key=dict(zip(group_by, key, strict=True)), figures=Figures(**found[key])) for key in keys]
-    return Summary(total=Figures(**_total(found.values())), groups=tuple(groups) if group_by else ())
+    total = Figures(**_total(found.values()))
+    return Summary(total=total, groups=tuple(groups) if group_by else (), intents_left_out=left_out)
 
 
 def check_grouping(group_by: Sequence[str]) -> None:
