@@ -27,7 +27,7 @@ ENDED_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
 UNLIMITED = {"images_per_minute": 600_000, "tokens_per_minute": None}
 SLOW_PER_MINUTE = 30
-"""dall-e-2 is the model with a line: one image in about two seconds."""
+"""dall-e-2 and gpt-image-1.5, which streams, have a line: one image in about two seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Stack:
 @contextmanager
 def running_stack(data_dir: Path) -> Iterator[Stack]:
     """Run everything for the length of a block."""
-    limits = dict.fromkeys(("dall-e-3", "dall-e-2", "gpt-image"), GroupLimits())
+    limits = dict.fromkeys(("dall-e-3", "dall-e-2", "gpt-image", "gpt-image-1.5"), GroupLimits())
     org = SimulatedOrg(name="main", limits=limits)
     config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=3)
     with running_simulator(config) as simulator:
@@ -82,14 +82,14 @@ KEYS: dict[str, dict[str, object]] = {
 
 
 def environment(data_dir: Path, base_url: str, api_key: str) -> dict[str, str]:
-    """Return an environment with one organization: no ceiling to speak of but for dall-e-2."""
+    """Return an environment with one organization: no ceiling to speak of but for dall-e-2 and gpt-image-1.5."""
     slow = {"images_per_minute": SLOW_PER_MINUTE}
     org = {
         "name": "main",
         "api_key": api_key,
         "base_url": base_url,
         "tier": "5",
-        "limits": {"dall-e-3": UNLIMITED, "gpt-image-2": UNLIMITED, "dall-e-2": slow},
+        "limits": {"dall-e-3": UNLIMITED, "gpt-image-2": UNLIMITED, "dall-e-2": slow, "gpt-image-1.5": slow},
     }
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return kept | {"IMAGEQUEUE_DATA_DIR": str(data_dir), "IMAGEQUEUE_ORGS": json.dumps([org])}

@@ -4,7 +4,12 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
+import select
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import httpx
@@ -218,6 +223,53 @@ def test_a_client_that_hangs_up_cancels_its_job_if_it_was_not_sent(stack: Stack)
         assert job["attempts"] == []
         for job_id in ids:
             admin.post(f"/v1/jobs/{job_id}/cancel")
+
+
+@pytest.mark.parametrize("sketches", [0, 2])
+def test_a_client_that_leaves_a_stream_before_its_job_was_sent_cancels_it(stack: Stack, sketches: int) -> None:
+    tenant = f"t{uuid4().hex}"
+    with stack.client("admin") as admin:
+        first = [{"prompt": "x", "model": "gpt-image-1.5", "quality": "low", "priority": "low"}] * 2
+        ids = [job["id"] for job in admin.post("/v1/jobs", json=first).json()["jobs"]]
+        eventually(lambda: any(admin.get(f"/v1/jobs/{job_id}").json()["status"] != "queued" for job_id in ids))
+        with _streaming(stack, tenant, "gpt-image-1.5", sketches):
+            eventually(lambda: len(_statuses(admin, tenant)) == 1)
+        eventually(lambda: _statuses(admin, tenant) == ["cancelled"])
+        assert admin.get("/v1/jobs", params={"tenant": tenant}).json()["jobs"][0]["attempts"] == []
+        for job_id in ids:
+            admin.post(f"/v1/jobs/{job_id}/cancel")
+
+
+@pytest.mark.usefixtures("_no_faults")
+@pytest.mark.parametrize("sketches", [0, 2])
+def test_a_client_that_leaves_a_stream_after_its_job_was_sent_leaves_the_image(stack: Stack, sketches: int) -> None:
+    """Its answer trickles in for so long that not even the first sketch has come when the client leaves."""
+    tenant, billed = f"t{uuid4().hex}", len(stack.simulator.control.bill())
+    stack.simulator.control.set_faults(Fault(kind="drip", seconds=1.0))
+    with stack.client("admin") as admin:
+        with _streaming(stack, tenant, "gpt-image-2", sketches) as reading:
+            eventually(lambda: len(stack.simulator.control.bill()) > billed)
+            assert not select.select([reading], [], [], 0)[0], "nothing has come yet"
+        job_id = admin.get("/v1/jobs", params={"tenant": tenant}).json()["jobs"][0]["id"]
+        done = ended(admin, job_id)
+        assert (done["status"], len(done["attempts"]), len(done["images"])) == ("succeeded", 1, 1)
+        image = admin.get(f"/v1/images/{done['images'][0]['sha256']}")
+        assert (image.status_code, image.content[:8]) == (200, PNG)
+    assert len(stack.simulator.control.bill()) == billed + 1
+
+
+@contextmanager
+def _streaming(stack: Stack, tenant: str, model: str, sketches: int) -> Iterator[socket.socket]:
+    """Ask for a stream and leave at the end of the block, whatever has come by then."""
+    ask = {"model": model, "prompt": "x", "quality": "low", "stream": True, "partial_images": sketches}
+    body, url = json.dumps(ask), httpx.URL(stack.url)
+    head = (
+        f"POST /v1/images/generations HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {stack.tokens['submitter']}\r\nX-ImageQueue-Tenant: {tenant}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        connection.sendall((head + body).encode())
+        yield connection
 
 
 def _statuses(client: httpx.Client, tenant: str) -> list[str]:
