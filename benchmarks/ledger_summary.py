@@ -2,6 +2,8 @@
 
     .venv/bin/python benchmarks/ledger_summary.py [--attempts 10000000] [--databases sqlite,postgresql] [--folder /tmp]
 
+Exits 1 when a summary takes longer than its limit: 2 s on SQLite, 1 s on PostgreSQL.
+
 Attempts of 30 days are written by the database itself, the sums as the ledger keeps them: 2 organizations, 3 models,
 10 tenants with 5 sets of tags each, 3 priorities, 1 attempt in 200 with an intent, 1 outcome in 10 kept. The best of
 three runs counts. Beside it stands what a plain scan of the attempts takes for the same question. Ten million attempts
@@ -38,6 +40,7 @@ DAYS: Final = 30
 ATTEMPTS_MAX: Final = 50_000_000
 BYTES_PER_ATTEMPT: Final = 600
 RUNS: Final = 3
+LIMIT_SECONDS: Final = {"SQLite": 2.0, "PostgreSQL": 1.0}
 GROUPINGS: Final = (
     "",
     "model",
@@ -132,8 +135,8 @@ def seconds_of(work: Callable[[], object], runs: int = RUNS) -> float:
     return min(taken)
 
 
-def measure(name: str, url: str, count: int) -> None:
-    """Fill a database and print one line for each grouping."""
+def measure(name: str, url: str, count: int) -> int:
+    """Fill a database and print one line for each grouping; return how many took too long."""
     writer = writer_engine(parse_url(url))
     with writer.begin() as connection:
         migrate(connection)
@@ -149,14 +152,15 @@ def measure(name: str, url: str, count: int) -> None:
     reader = reader_engine(parse_url(url))
     with reader.begin() as connection:
         _check(connection)
-        for grouping in GROUPINGS:
-            _line(connection, grouping, None, None)
+        limit_seconds = LIMIT_SECONDS[name]
+        over = sum(_line(connection, grouping, None, None, limit_seconds) for grouping in GROUPINGS)
         middle = datetime(2026, 10, 15, 12, tzinfo=UTC)
-        _line(connection, "model", middle, middle + timedelta(days=3))
-        _line(connection, "intent", middle, middle + timedelta(days=3))
+        for grouping in ("model", "tag:project", "intent"):
+            over += _line(connection, grouping, middle, middle + timedelta(days=3), limit_seconds)
         scan = seconds_of(lambda: grouped(connection, [attempt.c.model], attempt_sums(), attempt.c.id > 0), 1)
         print(f"  {'plain scan of the attempts, by model':<44} {scan:8.3f} s")
     reader.dispose()
+    return over
 
 
 def _patient(url: str) -> Engine:
@@ -172,12 +176,16 @@ def _patient(url: str) -> Engine:
     return engine
 
 
-def _line(connection: Connection, grouping: str, since: datetime | None, until: datetime | None) -> None:
+def _line(
+    connection: Connection, grouping: str, since: datetime | None, until: datetime | None, limit_seconds: float
+) -> bool:
     names = [name for name in grouping.split(",") if name]
     groups = len(summarize(connection, names, since, until).groups)
     taken = seconds_of(lambda: summarize(connection, names, since, until))
     span = "" if since is None else ", three days from noon to noon"
-    print(f"  {(grouping or 'total') + span:<44} {taken:8.3f} s   {groups} groups")
+    slow = taken > limit_seconds
+    print(f"  {(grouping or 'total') + span:<44} {taken:8.3f} s   {groups} groups{'   OVER ' if slow else ''}")
+    return slow
 
 
 def _check(connection: Connection) -> None:
@@ -223,8 +231,9 @@ def main() -> None:
                 f"{folder}: {free / 1e9:.0f} GB are free, {2 * count * BYTES_PER_ATTEMPT / 1e9:.0f} needed"
             )
         with databases(arguments.databases.split(","), Path(folder)) as each:
-            for name, url in each:
-                measure(name, url, count)
+            over = sum(measure(name, url, count) for name, url in each)
+    if over:
+        raise SystemExit(f"{over} summaries took longer than their limit")
 
 
 if __name__ == "__main__":
