@@ -4,8 +4,8 @@
 
 Each case is a queue that drains through one worker at a steady pace: one tenant; three tenants of different weights;
 three priorities, each of which keeps growing; two organizations; jobs of one to four images; a provider that allows 0.6
-of what it publishes, which the worker has to learn. A wait is told well when it is within 20 % of the real one, or within
-one second and the time that one job of the pool takes: nearer than that nobody can tell when a job starts.
+of what it publishes, which the worker has to learn. A wait is told well when it is within 20 % of the real one, or
+within one second and the time that one job of the pool takes: nearer than that nobody can tell when a job starts.
 """
 
 import argparse

@@ -18,32 +18,21 @@
 --   {id, queue, pool, delivery, data, kind, attempts that counted so far} and kind one of run, cached, expired, cancelled,
 --   unserved, malformed, poison.
 -- A job that a stored result answers (cached) is given whatever the pace is, for it makes no call.
-local worker, most, plan = ARGV[3], tonumber(ARGV[4]), cjson.decode(ARGV[5])
+local worker, most = ARGV[3], tonumber(ARGV[4])
 local CRASHES_MAX = 10 -- a job in whose hands so many workers died is not given to another
 local STALE_MAX = 1000 -- entries of vanished jobs that one call clears away
 -- statuses of jobs that have another place than a queue
 local ELSEWHERE = {started = true, scheduled = true, deferred = true, finished = true, failed = true, canceled = true, stopped = true}
 local ANSWERED_SOON_US = 3000000 -- a stored result that is to be told so soon is waited for
-local LATE_US = 2000000 -- so much lateness of claims is made up for
-local EARNED = -0.000001 -- owed so much, a lower priority goes first; sums of fractions are not exact
-local now = now_us()
 local given, foreign, wait, stale = {}, {}, -1, 0
-local taken_images = {}
 
 if not redis.call('ZSCORE', WORKERS, worker) then return redis.error_reply('WORKERGONE this worker was given up for dead') end
 if redis.call('EXISTS', RQ .. ':suspended') == 1 then return {whole(now), '-1', 1, foreign, given} end
 drain_under_oom()
 
-local function number(value, default) return tonumber(value or default) or default end
-
 local function soonest(us)
   if us < 0 then us = 0 end
   if wait < 0 or us < wait then wait = us end
-end
-
-local function queued(q)
-  local length = redis.pcall('LLEN', list_key(q))
-  return type(length) == 'number' and length or 0
 end
 
 -- A job that came to its line while another made the same call joins that one. A job without a leader leads from here on.
@@ -120,43 +109,6 @@ local function special(id)
   return nil
 end
 
-local function is_suspended(reason, ends)
-  return reason and reason ~= '' and (ends == 0 or ends > now)
-end
-
--- What a lower priority is owed of the pool, in images; see settle_shares.
-local function owed_of(priority, stored)
-  local share = number(plan.shares[priority], 0)
-  return share > 0 and number(stored, share - 1) or -1
-end
-
-local function load(pool)
-  local fields = redis.call('HMGET', pool_key(pool.name), 'image_tat', 'token_tat', 'paused_until', 'probe_until', 'factor',
-    'factor_at', 'suspended', 'turn', 'owed_default', 'owed_low', 'starts', 'since_resume', 'round', 'suspended_until', 'limited',
-    'opened_at', 'trust_us', 'trial_at')
-  local factor = factor_now(number(fields[5], 1), number(fields[6], 0), now)
-  return {image_tat = number(fields[1], 0), token_tat = number(fields[2], 0), paused_until = number(fields[3], 0),
-    probe_until = number(fields[4], 0), factor = factor, suspended = is_suspended(fields[7], number(fields[14], 0)), turn = number(fields[8], 0),
-    owed = {default = owed_of('default', fields[9]), low = owed_of('low', fields[10])}, starts = number(fields[11], 0),
-    since_resume = number(fields[12], 0), round = number(fields[13], 0), late_us = fields[15] and LATE_US or 0,
-    limited = fields[15], is_new = not fields[11], name = pool.name, reason = fields[7] or '',
-    opened_at = number(fields[16], 0), trust_us = number(fields[17], TRUST_US), trial_at = number(fields[18], 0)}
-end
-
-local function start_wait(pool, state, n, tokens)
-  return math.max(pace_wait(state.image_tat, pool.image_us / state.factor, n, pool.burst_us, now, state.late_us),
-    pace_wait(state.token_tat, pool.token_us / state.factor, tokens, pool.burst_us, now, state.late_us))
-end
-
-local function charge(pool, state, n, tokens)
-  state.served = true
-  state.image_tat = math.max(state.image_tat, now - state.late_us) + n * pool.image_us / state.factor
-  state.token_tat = math.max(state.token_tat, now - state.late_us) + tokens * pool.token_us / state.factor
-  state.turn = state.turn + n / pool.weight
-  state.starts, state.since_resume = state.starts + n, state.since_resume + n
-  state.tokens = (state.tokens or 0) + tokens
-end
-
 -- The first non-empty queue of one priority; which one is first takes turns, so that models of one pool share it.
 local function pick(pool, state, priority)
   local queues = pool[priority] or {}
@@ -168,40 +120,10 @@ local function pick(pool, state, priority)
   return nil
 end
 
--- Priorities in the order in which they are asked: a lower one that has earned its share goes first.
-local function order_of(state)
-  if state.owed.low >= EARNED then return {'low', 'high', 'default'} end
-  if state.owed.default >= EARNED then return {'default', 'high', 'low'} end
-  return {'high', 'default', 'low'}
-end
-
--- While jobs of a lower priority wait, every image started in the pool earns them their share of it, and each of their own
--- costs a whole one: of N starts in a row, N times the share are theirs, rounded down. Nothing is saved up while none waits.
-local function settle_shares(state, pool, priority, n)
-  for _, lower in ipairs({'default', 'low'}) do
-    local share = number(plan.shares[lower], 0)
-    local owed = state.owed[lower] + n * share
-    if lower == priority then owed = math.max(owed - n, (share - 1) * n) end -- what nobody else wanted is not held against it
-    local waiting = false
-    for _, q in ipairs(pool[lower] or {}) do waiting = waiting or queued(q) > 0 end
-    state.owed[lower] = (share > 0 and waiting) and owed or math.min(owed, share - 1)
-  end
-end
-
--- The job that is given is the first after a pause, if there was one: the pool's probe.
-local function open(state, id)
-  if state.paused_until == 0 then return end
-  state.paused_until, state.probe_until, state.since_resume = 0, now + PROBE_CLAIM_US, 0
-  state.opened_at, state.trial_at = now, now
-  redis.call('HSET', pool_key(state.name), 'probe', id)
-end
-
-local pools, states = plan.pools or {}, {}
-
 -- Gives a job to another model's pool if one has room now. Returns whether it did.
 local function give_elsewhere(state, q, id, tenant, n)
   local home = string.gsub(q, '%.[^.]*$', '')
-  local index, tokens = way_out(pools, states, state, home, id, n, now, start_wait)
+  local index, tokens = way_out(state, home, id, n)
   if not index then
     if tokens then soonest(tokens) end
     return false
@@ -229,7 +151,7 @@ local function serve(pool, state)
       if held_until > now then state.limited = false; soonest(held_until - now); return end
       local n = math.max(counted(job_key(id), 'iq_n') or 1, 1)
       local tokens = math.max(counted(job_key(id), 'iq_tokens') or 0, 0)
-      local tries = is_on_trial(state, now) and has_way_out(id)
+      local tries = is_on_trial(state) and has_way_out(id)
       if not (tries and now - state.trial_at < TRIAL_US and give_elsewhere(state, q, id, tenant, n)) then
         local due = start_wait(pool, state, n, tokens)
         if due > 0 then state.limited = '1'; soonest(due); return end
@@ -243,14 +165,6 @@ local function serve(pool, state)
     end
   end
   soonest(0)
-end
-
--- Whether none of the pools that serve a model does so now.
-local function is_home_shut(model)
-  for index, pool in ipairs(pools) do
-    if serves(pool, model) and not is_shut(states[index], now) then return false end
-  end
-  return true
 end
 
 -- Jobs of a pool that is shut go to other models' pools, as far as these have room that nobody else wants.
@@ -322,7 +236,7 @@ for _, index in ipairs(order) do
   if state.limited and not was_limited then redis.call('HSET', pool_key(pool.name), 'limited', '1') end
 end
 for _, index in ipairs(order) do
-  if is_shut(states[index], now) then spill(pools[index], states[index]) end
+  if is_shut(states[index]) then spill(pools[index], states[index]) end
 end
 for index, pool in ipairs(pools) do
   local state = states[index]

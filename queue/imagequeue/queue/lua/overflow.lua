@@ -1,4 +1,4 @@
--- include: pace.lua
+-- include: working.lua
 -- overflow.lua: where queued jobs may go while the pools of their own model do not serve them; part of claim.lua.
 -- Jobs with such a way stand in a line beside the first (aside in place.lua), so that they are found without a search
 -- behind jobs that have none. On RQ's list each stands where it was enqueued, until it is claimed.
@@ -8,9 +8,11 @@
 local TRIAL_US = 1000000
 local BUDGET = 'budget: ' -- what a suspension for want of money begins with (budget.py)
 
-local function is_shut(state, now) return state.suspended or state.paused_until > 0 or state.probe_until > now end
+local function is_shut(state) return state.suspended or state.paused_until > 0 or state.probe_until > now end
 
-local function is_on_trial(state, now) return state.opened_at > 0 and now >= state.opened_at and now - state.opened_at < state.trust_us end
+local function is_on_trial(state)
+  return state.opened_at > 0 and now >= state.opened_at and now - state.opened_at < state.trust_us
+end
 
 local function org_of(name) return string.match(name, '^[^|]*') end
 
@@ -34,8 +36,8 @@ local function is_idle(pool)
 end
 
 -- The first model of the job's overflow whose pool has room now: the pool's index and the tokens of the call; else nil and
--- the microseconds until the first of them may have, nil for none. `room` says how long a pool makes a job wait.
-local function way_out(pools, states, state, home, id, n, now, room)
+-- the microseconds until the first of them may have, nil for none.
+local function way_out(state, home, id, n)
   local tried, soon = {}, nil
   for model, tokens in string.gmatch(hget(job_key(id), 'iq_overflow') or '', '([^ ,]+) (%d+)') do
     for index, pool in ipairs(pools) do
@@ -45,7 +47,7 @@ local function way_out(pools, states, state, home, id, n, now, room)
         tried[index] = true
         local due = not other.suspended and math.max(other.paused_until, other.probe_until) - now
         if due and due <= 0 and is_idle(pool) then
-          due = room(pool, other, n, tonumber(tokens))
+          due = start_wait(pool, other, n, tonumber(tokens))
           if due <= 0 then return index, tonumber(tokens) end
         end
         if due and due > 0 then soon = math.min(soon or due, due) end
@@ -53,4 +55,12 @@ local function way_out(pools, states, state, home, id, n, now, room)
     end
   end
   return nil, soon
+end
+
+-- Whether none of the pools that serve a model does so now.
+local function is_home_shut(model)
+  for index, pool in ipairs(pools) do
+    if serves(pool, model) and not is_shut(states[index]) then return false end
+  end
+  return true
 end
