@@ -12,10 +12,13 @@ import faults_redis
 from faults_scene import Fault, Scene, Seen, under
 from soak_processes import server_binary
 
+from imagequeue.ledger.database import BUSY_SECONDS_MAX
+
 JOBS_PER_SECOND: Final = 120
 """More than a site does: there is always something to call while the fault lasts."""
 SMALL_DISK: Final = "24m"
 DISK_FULL_JOBS: Final = 400
+LOCKED_SECONDS: Final = BUSY_SECONDS_MAX + 5.0
 STALL_SECONDS: Final = 6.0
 """A commit that waits is told after 1.5 s, and a worker's board is read by others 2 s later."""
 
@@ -105,6 +108,12 @@ CASES: Final = (
         ledger="postgresql",
     ),
     _case("SQLite locked by another process", faults_ledger.locked, says="locked", seconds_min=STALL_SECONDS),
+    _case(
+        "SQLite locked for longer than it is waited for",
+        faults_ledger.locked,
+        says="locked",
+        seconds_min=LOCKED_SECONDS,
+    ),
     Case(name="ledger's disk full (SQLite)", run=ledger_disk_full, says="full", apart=True, needs=faults_mount.why_not),
     Case(name="images' disk full", run=image_disk_full, says="store", apart=True, needs=faults_mount.why_not),
     Case(name="event loop blocked", run=lambda seconds: faults_engine.loop_blocked(seconds, 80)),

@@ -1,4 +1,4 @@
-"""Somebody who keeps sending jobs through the HTTP door while a part behind it is broken, and again once it is mended."""
+"""Somebody who sends jobs through the HTTP door while a part behind it is broken, and again once it is mended."""
 
 import json
 import subprocess

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and en
 
 COMMITS_PER_SECOND: Final = 500.0
 """Somebody waits for each of the few things that a client or a door writes: nothing is gathered."""
+ANSWER_SECONDS_MAX: Final = 3.0
+"""A server that is silent for longer counts as away: who asks at a door is told soon. One request asks thrice at most."""
 
 
 @dataclass(kw_only=True)
@@ -114,7 +116,7 @@ class OpenQueue:
 async def open_queue(settings: Settings) -> OpenQueue:
     """Return the queue of the settings; the embedded server is started when no other is configured."""
     url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
-    redis = connect(url)
+    redis = connect(url, answer_seconds=ANSWER_SECONDS_MAX)
     catalog = load_catalog(settings.catalog)
     return OpenQueue(settings=settings, catalog=catalog, redis=redis, scripts=Scripts(redis, settings.keys))
 
