@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and en
 COMMITS_PER_SECOND: Final = 500.0
 """Somebody waits for each of the few things that a client or a door writes: nothing is gathered."""
 ANSWER_SECONDS_MAX: Final = 3.0
-"""A server that is silent for longer counts as away: who asks at a door is told soon. One request asks thrice at most."""
+"""A server that is silent for longer counts as away: who asks at a door is told soon."""
 
 
 @dataclass(kw_only=True)
