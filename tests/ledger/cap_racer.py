@@ -1,19 +1,20 @@
 """Holds as fast as it can until a cap refuses, in a process of its own; prints how many holds it got.
 
-python cap_racer.py LEDGER_URL CAP_NANO BOUND_NANO NAME
+python cap_racer.py LEDGER_URL CAP_NANO BOUND_NANO NAME KIND
 """
 
 import asyncio
 import sys
+from typing import cast
 
-from imagequeue.ledger.api import Cap, CapReached, Held, HoldRequest
+from imagequeue.ledger.api import Cap, CapKind, CapReached, Held, HoldRequest
 from imagequeue.ledger.ledger import Ledger
 
 AT_ONCE = 20
 
 
-def request(job_id: str, cap_nano: int, bound_nano: int) -> HoldRequest:
-    """Return a hold under one organization's cap of the month."""
+def request(job_id: str, cap_nano: int, bound_nano: int, kind: CapKind) -> HoldRequest:
+    """Return a hold under one cap that all racers share."""
     return HoldRequest(
         job_id=job_id,
         lease_token="w-1",
@@ -26,11 +27,11 @@ def request(job_id: str, cap_nano: int, bound_nano: int) -> HoldRequest:
         upper_bound_nano=bound_nano,
         catalog_version="test",
         first_delivery=True,
-        caps=(Cap(kind="org_month", limit_nano=cap_nano),),
+        caps=(Cap(kind=kind, limit_nano=cap_nano),),
     )
 
 
-async def race(url: str, cap_nano: int, bound_nano: int, name: str) -> int:
+async def race(url: str, cap_nano: int, bound_nano: int, name: str, kind: CapKind) -> int:
     """Return how many holds were given before every one of a round was refused."""
     ledger = await Ledger.open(url, commits_per_second=1_000)
     sys.stdout.write("ready\n")
@@ -38,7 +39,7 @@ async def race(url: str, cap_nano: int, bound_nano: int, name: str) -> int:
     await asyncio.to_thread(sys.stdin.readline)
     got, refused = 0, 0
     while refused < AT_ONCE:
-        wanted = (request(f"{name}-{got + at}", cap_nano, bound_nano) for at in range(AT_ONCE))
+        wanted = (request(f"{name}-{got + at}", cap_nano, bound_nano, kind) for at in range(AT_ONCE))
         answers = await asyncio.gather(*(ledger.hold(one) for one in wanted))
         got += sum(isinstance(answer, Held) for answer in answers)
         refused = sum(isinstance(answer, CapReached) for answer in answers)
@@ -47,5 +48,5 @@ async def race(url: str, cap_nano: int, bound_nano: int, name: str) -> int:
 
 
 if __name__ == "__main__":
-    url, cap, bound, name = sys.argv[1:]
-    sys.stdout.write(f"{asyncio.run(race(url, int(cap), int(bound), name))}\n")
+    url, cap, bound, name, kind = sys.argv[1:]
+    sys.stdout.write(f"{asyncio.run(race(url, int(cap), int(bound), name, cast('CapKind', kind)))}\n")

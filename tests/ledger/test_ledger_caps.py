@@ -39,6 +39,20 @@ def test_five_hundred_racers_reach_the_cap_and_never_pass_it(ledger_url: str, ki
     asyncio.run(story())
 
 
+def test_racers_for_one_job_reach_its_ceiling_and_never_pass_it(ledger_url: str) -> None:
+    """Each hold puts the one before in doubt, which keeps what it holds: a job delivered forty times at once."""
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            wanted = [capped("job", 10 * IMAGE_NANO + 1, job_id="job") for _ in range(40)]
+            results = await asyncio.gather(*(ledger.hold(one) for one in wanted))
+            assert sum(isinstance(result, Held) for result in results) == 10
+            total = (await ledger.summary()).total
+            assert (total.held + total.in_doubt, total.held_nano + total.in_doubt_nano) == (10, 10 * IMAGE_NANO)
+
+    asyncio.run(story())
+
+
 def race(url: str, start: Any, admitted: Any) -> None:
     """Hold as often as possible; settle every second hold and void every fourth. Runs in a process of its own."""
 

@@ -20,6 +20,7 @@ from imagequeue.ledger.committer import Committer
 from imagequeue.ledger.operations import Operation, Void
 
 BATCH_MAX: Final = 256
+ENOUGH: Final = 64  # operations that are worth a commit of their own: no use in gathering more
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
 COMMITS_PER_SECOND: Final = 10.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
 CLOSE_SECONDS_MAX: Final = 60.0
@@ -43,7 +44,7 @@ class Writer:
         self._committer = committer
         self._waiting: deque[Waiting] = deque()
         self._wake = threading.Event()
-        self._full = threading.Event()  # a whole batch waits, or the end: no use in gathering more
+        self._full = threading.Event()  # ENOUGH wait, or the end
         self._closing = False
         self._committing_since: float | None = None
         self._commit_seconds: deque[float] = deque(maxlen=COMMITS_REMEMBERED_MAX)
@@ -96,7 +97,7 @@ class Writer:
         self._waiting.append(waiting)
         if not self._wake.is_set():
             self._wake.set()
-        if len(self._waiting) >= BATCH_MAX:
+        if len(self._waiting) >= ENOUGH:
             self._full.set()
 
     def _run(self) -> None:
@@ -111,7 +112,7 @@ class Writer:
     def _gather(self) -> None:
         """Wait for more to commit together, when many are coming."""
         wait_seconds = self._allowance.wait_seconds(time.monotonic())
-        if wait_seconds > 0 and len(self._waiting) < BATCH_MAX and not self._closing:
+        if wait_seconds > 0 and len(self._waiting) < ENOUGH and not self._closing:
             self._full.wait(wait_seconds)
         self._full.clear()
 
