@@ -1,9 +1,12 @@
 """Log lines: one event with fields on stderr, readable on a terminal and JSON otherwise. No prompts, no keys."""
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
 
 import structlog
+from pydantic_core import to_json
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -12,7 +15,7 @@ def set_up_logs(level: str) -> None:
     """Write log lines of at least `level`."""
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(serializer=_line)
     )
     structlog.configure(
         processors=[
@@ -25,3 +28,11 @@ def set_up_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+
+
+def _line(event: Mapping[str, object], default: Callable[[object], object]) -> str:
+    """The event as JSON; text that is not Unicode, as a foreign error may have, by the slower way that can write it."""
+    try:
+        return to_json(event, fallback=default).decode()
+    except ValueError:
+        return json.dumps(event, default=default)

@@ -12,7 +12,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from imagequeue.producer.door.answering import Answer
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -54,6 +57,8 @@ class DoorProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._served = self.app
+        self.app = self._serve
         self._reading: asyncio.TimerHandle | None = None
         self._reads_body = False
         self._stalled: asyncio.TimerHandle | None = None
@@ -86,6 +91,17 @@ class DoorProtocol(H11Protocol):
         super().on_response_complete()
         self.idle_since = self.loop.time() if self.cycle is None or self.cycle.response_complete else None
         self._note_progress()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._served(scope, receive, Answer(self, send))
+
+    def next_request(self) -> None:
+        """Go on with a fresh h11 after an answer of which the one before was told nothing."""
+        sent_already, _ = self.conn.trailing_data
+        self.conn = h11.Connection(h11.SERVER, HEADER_BYTES_MAX)
+        self.cycle.on_response()
+        if sent_already:
+            self.data_received(sent_already)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
