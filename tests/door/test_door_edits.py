@@ -116,6 +116,24 @@ def test_a_variation_where_the_server_still_has_it(stack: Stack) -> None:
     assert view["cost"]["usd"] == "0.016000000"
 
 
+def test_a_variation_by_json_with_a_data_url_and_with_an_uploaded_reference(stack: Stack, red: httpx.Client) -> None:
+    reference = upload(red, picture())
+    data_url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    for named in ({"image_url": data_url}, {"file_id": reference}):
+        answer = red.post("/v1/images/variations", json={"model": "dall-e-2", "images": [named], "size": "256x256"})
+        assert answer.status_code == 200, answer.text
+        assert httpx.get(answer.json()["data"][0]["url"]).content.startswith(PNG)
+        job = view_of(stack, answer.headers)["job"]
+        assert isinstance(job, dict)
+        assert job["operation"] == "variation"
+
+
+def test_a_variation_of_a_model_that_makes_none_says_which_field_is_wrong(red: httpx.Client) -> None:
+    body = {"model": "gpt-image-2", "images": [{"file_id": upload(red, picture())}]}
+    refused = red.post("/v1/images/variations", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "operation")
+
+
 def test_an_edit_by_json_with_a_data_url_and_an_uploaded_reference(stack: Stack, red: httpx.Client) -> None:
     reference = upload(red, picture())
     data_url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
