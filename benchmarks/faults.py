@@ -1,7 +1,7 @@
 """Breaks every part in turn, and then many of them with kills in one run; prints the table of docs/reliability.md.
 
     python benchmarks/faults.py [--seconds 10] [--only TEXT] [--seed 1] [--provider-seconds 30]
-    python benchmarks/faults.py --minutes 2 [--kinds KIND ...] [--rate 1.5] [--at-once 7]
+    python benchmarks/faults.py --minutes 2 [--kinds KIND ...] [--rate 1.5] [--at-once 9]
 
 The second holds every fault of the provider for minutes while jobs come all the while, some side by side: it takes
 twenty minutes and less than a core.
@@ -37,7 +37,7 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=0.0)
     options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND")
     options.add_argument("--rate", type=float, default=1.5)
-    options.add_argument("--at-once", type=int, default=7)
+    options.add_argument("--at-once", type=int, default=9)
     chosen = options.parse_args()
     print(f"faults ({machine()})", flush=True)
     if chosen.minutes:

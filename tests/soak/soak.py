@@ -70,6 +70,7 @@ class SoakReport:
     taken_seconds: tuple[float, ...]
     taken_high_seconds: tuple[float, ...]
     unseen_seconds: float
+    unseen: int
     misplaced: tuple[str, ...]
     audits: int
     statuses: tuple[int | None, ...]
@@ -103,7 +104,8 @@ class SoakReport:
             f"bill={format_usd(found.bill_nano)} ledger={format_usd(found.ledger_nano)} "
             f"back_in_line {_spread(self.returned_seconds)} "
             f"taken_up {_spread(self.taken_seconds)} high {_spread(self.taken_high_seconds)} "
-            f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s, looks at most {self.unseen_seconds:.2f}s apart) "
+            f"of {len(self.taken_seconds)} (lease {LEASE_SECONDS:g}s, looks at most {self.unseen_seconds:.2f}s apart, "
+            f"{self.unseen} came back while nobody looked) "
             f"audits={self.audits} "
             f"problems={len(self.problems)} seconds={self.seconds:.0f}"
         )
@@ -144,6 +146,7 @@ def soak(plan: SoakPlan) -> SoakReport:
             taken_seconds=tuple(chaos.recovery.taken_seconds),
             taken_high_seconds=tuple(chaos.recovery.taken_high_seconds),
             unseen_seconds=chaos.recovery.unseen_seconds,
+            unseen=chaos.recovery.unseen,
             misplaced=tuple(sorted(chaos.misplaced)),
             audits=chaos.audits,
             statuses=statuses,
@@ -168,7 +171,10 @@ def _storm(plan: SoakPlan, site: Site, chaos: Chaos) -> None:
         chaos.strike()
     else:
         raise AssertionError(f"only {chaos.done['kill']} of {plan.kills} kills: workers do not come back")
+    until = time.monotonic() + REST_SECONDS_MAX + (plan.jobs - site.ended()) / PACE_MIN
     while len(site.acked) < plan.jobs:
+        if time.monotonic() > until:
+            raise AssertionError(f"only {site.ended()} of {plan.jobs} jobs ended: workers do not work")
         _enqueue(plan, site, chaos, plan.jobs)
         chaos.calm()
 
@@ -195,10 +201,14 @@ def main(arguments: Sequence[str]) -> int:
     plan = SoakPlan(kills=told.kills, jobs=told.jobs, seed=told.seed, server=told.server, ledger=told.ledger)
     print(f"soak: {plan}", flush=True)  # noqa: T201  # a command's output
     print(f"events: {EventLog.path_of(plan.name)}", flush=True)  # noqa: T201
-    report = soak(plan)
+    try:
+        report = soak(plan)
+    except AssertionError as error:
+        print(f"soak: FAILED without figures: {error}")  # noqa: T201
+        return 1
     for problem in report.problems[:50]:
         print(problem)  # noqa: T201
-    print(report.line())  # noqa: T201
+    print(report.line(), "soak: FAILED" if report.problems else "soak: passed", sep="\n")  # noqa: T201
     return 1 if report.problems else 0
 
 

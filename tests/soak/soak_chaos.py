@@ -44,6 +44,7 @@ class Recovery:
     taken_seconds: list[float] = field(default_factory=list)
     taken_high_seconds: list[float] = field(default_factory=list)
     unseen_seconds: float = 0.0
+    unseen: int = 0
     _looked_at: float = field(default_factory=time.monotonic)
 
     def killed(self, site: Site, pid: int) -> None:
@@ -64,12 +65,14 @@ class Recovery:
             for name in names:
                 pipe.hmget(site.keys.job(name), "iq_deliveries", "status")
             rows = pipe.execute()
+        late = time.monotonic() - self._looked_at > UNSEEN_SECONDS_MAX
         now = self._seen_at()
         for name, (delivery, status) in zip(names, rows, strict=True):
             orphan = self.waiting[name]
             taken = int(delivery) > orphan.delivery or status not in (b"started", b"queued")
             if orphan.returned_at is None and (taken or status == b"queued"):
                 orphan.returned_at = now
+                self.unseen += late
                 self.returned_seconds.append(now - orphan.since)
             if taken:
                 self._taken(name, orphan, now)
