@@ -127,7 +127,7 @@ class Job(BaseModel):
     partial_images: Annotated[int, Field(ge=0, le=PARTIAL_IMAGES_MAX)] = 0
     priority: Priority = "default"
     tenant: Name = "default"
-    tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX, default_factory=dict)]
+    tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = Field(default_factory=dict)
     intent: Intent | None = None
     idempotency_key: IdempotencyKey | None = None
     cache: CacheUse | None = None
@@ -139,7 +139,7 @@ class Job(BaseModel):
     max_cost_usd: Annotated[Decimal, AfterValidator(_usd)] | None = None
     on_doubt: OnDoubt = "retry"
     webhook: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_small), Field(default_factory=dict)]
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_prompt(self) -> Self:
