@@ -25,8 +25,11 @@ CHUNK_JOBS: Final = BATCH_MAX
 """Jobs that are checked together and queued in one step of the server: all of them or none."""
 FLAGGED_LINES_MAX: Final = 1_000
 """So many lines of which the prompt check says something are told in full; all are counted."""
-LINES_AT_A_STRETCH: Final = 50
-"""After so many lines others have their turn: other requests, and the chunk that is on its way to the server."""
+LINES_AT_A_STRETCH: Final = 5
+"""After so many lines others have their turn: other requests, and the chunk that is on its way to the server.
+
+Sending that takes about ten turns; long ones would keep it here until the next chunk is read, and the server idle.
+"""
 
 
 def bulk_routes() -> list[Route]:
