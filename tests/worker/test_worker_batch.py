@@ -12,6 +12,7 @@ from pathlib import Path
 import batch_site
 import pytest
 from webhook_receiver import receiver
+from worker_money import configure
 from worker_site import WorkerSite, worker_site
 
 from imagequeue.config.catalog import load_catalog
@@ -85,6 +86,23 @@ def finish(site: WorkerSite) -> None:
     """See the batches through, then let a worker hear of it."""
     asyncio.run(batch_site.drive(site.settings))
     site.burst()
+
+
+def test_a_batched_job_takes_nothing_of_the_pace(site: WorkerSite) -> None:
+    """Neither when it is taken up for the batch nor when its end is heard of: a batch has limits of its own."""
+    configure(site, limits={"dall-e-3": {"images_per_minute": 60, "tokens_per_minute": None}})
+    ids = batched(site, 2)
+    assert ahead_us(site) <= 0
+    finish(site)
+    assert {site.status(job_id) for job_id in ids} == {"finished"}
+    assert ahead_us(site) <= 0
+
+
+def ahead_us(site: WorkerSite) -> int:
+    """Return how far the pool's pace is used up beyond now."""
+    seconds, us = site.redis.time()
+    used_until = int(site.redis.hget(f"{site.settings.keys.own}:pool:main|dall-e-3", "image_tat"))
+    return used_until - (seconds * 1_000_000 + us)
 
 
 def spent(site: WorkerSite) -> tuple[int, int, int]:

@@ -224,6 +224,10 @@ class Claims:
         ]  # fmt: skip
         return int(await self._scripts.run("switch", arguments)) == 1
 
+    async def uncharge(self, pool: str, *, images: int, tokens: int, image_us: float, token_us: float) -> None:
+        """Give back what a pool was charged for a claimed job that makes no call after all."""
+        await self._scripts.run("uncharge", [pool, images, tokens, image_us, token_us])
+
     async def retire(self, queues: Sequence[str], *, ttl_seconds: int) -> int:
         """Leave, giving back what is still claimed; returns how many jobs that were."""
         return int(await self._scripts.run("retire", [self.worker, ttl_seconds, *queues]))

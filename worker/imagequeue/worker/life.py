@@ -48,6 +48,7 @@ from imagequeue.worker.inputs import BadInput
 from imagequeue.worker.landing import Landing
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.request import build_request
+from imagequeue.worker.uncharging import uncharge
 from imagequeue.worker.verdict import judge
 from imagequeue.worker.work import FirstChoice, Parts, Work, attempt_of, request_name
 
@@ -209,6 +210,7 @@ class JobLife:
 
     async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
         await self._parts.returns.ended_before(work.claims, work.claim, outcome)
+        await uncharge(self._parts, work)
 
     async def _held(self, work: Work, held: Held) -> None:
         try:
@@ -219,6 +221,7 @@ class JobLife:
         if held.delivery == "batch" and not unanswered:
             crashpoint("batch.parked.before")
             await self._parts.returns.to_batch(work.claims, work.claim)
+            await uncharge(self._parts, work)
             return
         if unanswered or self._parts.is_cancelled(work.claim.id):
             ending = book.cut_short(None, self._parts.clock.now(), client_request_id=request_name(work, held))
