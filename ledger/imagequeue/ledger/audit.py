@@ -7,7 +7,7 @@ is not provable from the books alone; L10 is a constraint of the tables.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, TypeVar
 
@@ -191,7 +191,7 @@ def _walk(connection: Connection, writer_id: int) -> tuple[int, str, str | None]
 
 
 def _entry_of(row: RowMapping) -> Entry:
-    return Entry(**{field.name: row[field.name] for field in fields(Entry)})
+    return Entry(**{name: row[name] for name in Entry._fields})
 
 
 def _notes(connection: Connection) -> Iterator[str]:

@@ -6,11 +6,14 @@ is set, so that a cap that is set later knows what was used before.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from imagequeue.ledger.api import Cap, CapKind, CapReached
 from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
 
+SCOPES_MAX: Final = 4_096
+"""For how many organizations, tenants and days the names of their scopes are kept: every hold and end asks."""
 LEVELS_PERCENT: Final = (50, 80, 100)
 """Shares of a cap that are worth a warning, once in each of its periods."""
 
@@ -20,6 +23,7 @@ def levels_reached(used_nano: int, limit_nano: int, *, refused: bool) -> tuple[i
     return tuple(percent for percent in LEVELS_PERCENT if refused or used_nano * 100 >= percent * max(limit_nano, 1))
 
 
+@lru_cache(maxsize=SCOPES_MAX)
 def scopes(org: str, tenant: str, day: str) -> tuple[str, str, str, str]:
     """Return the scopes that an attempt held on that day counts for, in the order of their names."""
     month = day[:7]

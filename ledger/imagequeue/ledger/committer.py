@@ -105,7 +105,7 @@ class Committer:
 
     def _transact(self, batch: Batch, answers: list[object], *, trusting: bool) -> None:
         transaction = cast("Transaction", self._transaction)
-        transaction.run(self._statements.begin, {})
+        transaction.begin()
         unit = Unit(
             transaction=transaction,
             now_us=microseconds(self._clock.now()),

@@ -6,6 +6,7 @@ from imagequeue.ledger.entries import credit_grant, credit_return, credit_use
 from imagequeue.ledger.moments import microseconds_or_none
 from imagequeue.ledger.operations import GrantCredits
 from imagequeue.ledger.rows import AttemptColumns
+from imagequeue.ledger.transaction import Query
 from imagequeue.ledger.unit import Unit
 from imagequeue.ledger.wallet import Draw, Grant
 
@@ -50,14 +51,17 @@ def grant_credits(unit: Unit, operation: GrantCredits) -> bool:
     return added == 1
 
 
-def wallets(unit: Unit, orgs: set[str]) -> dict[str, list[Grant]]:
-    """Return the grants that can be used now, locked, for each of the organizations."""
-    found: dict[str, list[Grant]] = {org: [] for org in orgs}
-    if not orgs:
-        return found
+def grants_query(unit: Unit, orgs: set[str]) -> Query | None:
+    """Return what asks for the organizations' grants that can be used now, locked; None for no organization."""
     transaction = unit.transaction
     wanted = {"orgs": transaction.listed(sorted(orgs)), "now_us": unit.now_us}
-    for row in cast("list[GrantColumns]", transaction.rows(transaction.statements.lock_grants, wanted)):
+    return (transaction.statements.lock_grants, wanted) if orgs else None
+
+
+def wallets(orgs: set[str], rows: list[object]) -> dict[str, list[Grant]]:
+    """Return the grants of each of the organizations, given what `grants_query` found for them."""
+    found: dict[str, list[Grant]] = {org: [] for org in orgs}
+    for row in cast("list[GrantColumns]", rows):
         grant = Grant(
             grant_id=row["id"],
             credits=row["credits_left"],

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from imagequeue.ledger.groups import days_of, whose, within
 from imagequeue.ledger.period import Period
+from imagequeue.ledger.row_sums import days_of, whose, within
 from imagequeue.ledger.schema import attempt
 from imagequeue.ledger.schema_reports import rollup
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
-from imagequeue.ledger.moments import day, microseconds, start_of_next_day
+from imagequeue.ledger.moments import DAY_US, day, microseconds, start_of_next_day
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +13,13 @@ class Part:
     day: str
     since_us: int | None = None
     until_us: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        start_us = microseconds(start_of_next_day(self.day)) - DAY_US
+        since_us = start_us if self.since_us is None else self.since_us
+        return ((start_us + DAY_US if self.until_us is None else self.until_us) - since_us) / 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +54,17 @@ def period(since: datetime | None = None, until: datetime | None = None) -> Peri
         parts.append(Part(day=last, until_us=until_us))
     none = first is not None and last is not None and first >= last
     return Period(first_day=first, end_day=last, no_days=none, parts=tuple(parts))
+
+
+def whole_day(part: Part) -> Period:
+    """Return the day that the part is of."""
+    return Period(first_day=part.day, end_day=day(microseconds(start_of_next_day(part.day))))
+
+
+def the_rest(part: Part) -> tuple[Part, ...]:
+    """Return what the part leaves out of its day."""
+    before = () if part.since_us is None else (Part(day=part.day, until_us=part.since_us),)
+    return before if part.until_us is None else (*before, Part(day=part.day, since_us=part.until_us))
 
 
 def _day_of(moment: datetime | None) -> str | None:

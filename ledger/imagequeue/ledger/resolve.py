@@ -5,8 +5,7 @@ answer is booked (`reconciled`), since the provider's bill will show it, but the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger import entries
@@ -29,19 +28,19 @@ SHORT_CHARACTERS_MAX: Final = 512
 MESSAGE_CHARACTERS_MAX: Final = 4_000
 
 Columns = Mapping[str, object]
+NO_COLUMNS: Final[Columns] = {}
 NOTHING_KNOWN: Final[Columns] = dict.fromkeys(RESOLVED_COLUMNS)
 """What the row of a held attempt says of its answer: the triggers let nothing write to it before it is resolved."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):  # one in every job, see `entries.Entry`
     """Where an attempt goes, and what is known then. `usd_nano` None only for `in_doubt`."""
 
     state: AttemptState
     usd_nano: int | None = None
     images: int = 0
     reason: str | None = None
-    columns: Columns = field(default_factory=dict)
+    columns: Columns = NO_COLUMNS
 
 
 def resolve(unit: Unit, operations: list[OnAttempt]) -> list[bool | NotFound]:
@@ -123,7 +122,7 @@ def _in_credits(unit: Unit, row: AttemptColumns, to: Resolution) -> Resolution:
     if to.state == "voided" or (to.state == "reconciled" and not to.usd_nano and not to.images):
         give_back(unit, row)
         return to
-    return replace(to, usd_nano=row["upper_bound_nano"])
+    return to._replace(usd_nano=row["upper_bound_nano"])
 
 
 def holding_of(row: AttemptColumns) -> Holding:

@@ -60,7 +60,7 @@ def facts_of(row: AttemptColumns | OutcomeColumns) -> Parameters:
 
 
 def _facts_known(unit: Unit, job_id: str) -> Parameters | None:
-    attempts = unit.attempts_by_job([job_id]).get(job_id)
+    attempts = unit.attempts_of_job(job_id)
     if attempts:
         return facts_of(attempts[-1])
     outcome = unit.outcomes_by_job([job_id]).get(job_id)

@@ -17,7 +17,7 @@ from imagequeue.ledger.clauses import text_for, upsert
 from imagequeue.ledger.compiler import Compiler
 from imagequeue.ledger.operations import Step
 from imagequeue.ledger.schema_caps import cap
-from imagequeue.ledger.transaction import storable
+from imagequeue.ledger.transaction import Query, storable
 from imagequeue.ledger.unit import Unit
 
 SetKind = Literal["org_month", "tenant_day", "tenant_month", "tenant_total"]
@@ -80,10 +80,14 @@ class SetCap(Step[bool]):
         return self.kind, self.state, self.limit_nano
 
 
-def with_set_caps(unit: Unit, requests: list[HoldRequest]) -> list[HoldRequest]:
-    """Return the holds under the caps that stand now."""
-    names = {name for request in requests for name in (request.org, request.tenant)}
-    standing = [row for row in _rows(unit, sorted(names)) if row["state"] != "configured"]
+def set_caps_query(unit: Unit, names: Iterable[str]) -> Query:
+    """Return what asks for the caps that were set of organizations and tenants."""
+    return text_for(unit.transaction, _of_names), {"names": unit.transaction.listed(sorted(names))}
+
+
+def with_set_caps(requests: list[HoldRequest], rows: list[object]) -> list[HoldRequest]:
+    """Return the holds under the caps that stand now, given what `set_caps_query` found for them."""
+    standing = [row for row in cast("list[CapColumns]", rows) if row["state"] != "configured"]
     if not standing:
         return requests
     return [replace(one, caps=effective(one.caps, _limits_of(standing, one))) for one in requests]
@@ -110,8 +114,7 @@ def _limits_of(standing: Iterable[CapColumns], request: HoldRequest) -> dict[Cap
 
 
 def _rows(unit: Unit, names: list[str]) -> list[CapColumns]:
-    rows = unit.transaction.rows(text_for(unit.transaction, _of_names), {"names": unit.transaction.listed(names)})
-    return cast("list[CapColumns]", rows)
+    return cast("list[CapColumns]", unit.transaction.rows(*set_caps_query(unit, names)))
 
 
 def _of_names(dialect_name: str) -> ClauseElement:

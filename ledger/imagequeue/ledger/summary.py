@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import format_usd
-from imagequeue.ledger.groups import GROUPS_MAX, INTENT, TAG, sums_by
+from imagequeue.ledger.groups import GROUPS_MAX, sums_by
 from imagequeue.ledger.intent_choice import with_dearest_intents
 from imagequeue.ledger.period import period
+from imagequeue.ledger.row_sums import INTENT, TAG
 from imagequeue.ledger.sums import Sums
 
 GROUPINGS_MAX: Final = 8

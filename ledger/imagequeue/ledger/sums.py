@@ -14,12 +14,13 @@ Sums = dict[str, int]
 SumColumns = dict[str, ColumnElement[int]]
 
 KINDS: Final = ("cache", "coalesced", "batch", "overflow")
+BOOKED: Final = ("settled", "reconciled")
 STATES: Final = ("settled", "held", "in_doubt", "voided", "reconciled")
 
 
 def attempt_sums() -> SumColumns:
     """Return what is summed over attempts."""
-    booked = attempt.c.state.in_(("settled", "reconciled"))
+    booked = attempt.c.state.in_(BOOKED)
     over = and_(booked, attempt.c.usd_nano > attempt.c.upper_bound_nano)
     return {
         "settled_nano": sum_if(booked, attempt.c.usd_nano),

@@ -16,7 +16,7 @@ from imagequeue.ledger.entries import Entry, Head, Link, link
 from imagequeue.ledger.moments import day
 from imagequeue.ledger.rows import NO_TAGS, AttemptColumns, OutcomeColumns, tags_key
 from imagequeue.ledger.schema_reports import DIMENSIONS, MEASURES
-from imagequeue.ledger.transaction import Parameters, Transaction
+from imagequeue.ledger.transaction import Parameters, Query, Transaction
 
 NO_LIMIT: Final = 2**63 - 1
 
@@ -85,39 +85,47 @@ class Unit:
 
     def lock_balances(self, scopes: Iterable[str]) -> dict[str, int]:
         """Return what the scopes have used, this unit's own changes included; nobody else can change them now."""
-        wanted = sorted({*scopes, *self.balances})
-        found = self._lock(wanted)
-        if missing := [{"scope": scope} for scope in wanted if scope not in found]:
-            self.transaction.run_all([(self.transaction.statements.add_scope, missing)])
-            found = self._lock(wanted)
-        return {scope: found[scope] + self.balances.get(scope, 0) for scope in wanted}
+        wanted = self.scopes_to_lock(scopes)
+        return self.used_of(wanted, self.transaction.rows(*self.balances_query(wanted)))
 
-    def _lock(self, scopes: list[str]) -> dict[str, int]:
-        transaction = self.transaction
-        rows = transaction.rows(transaction.statements.lock_scopes, {"scopes": transaction.listed(scopes)})
-        return {row["scope"]: row["used_nano"] for row in cast("list[dict[str, int]]", rows)}  # type: ignore[misc]  # one column is text
+    def scopes_to_lock(self, scopes: Iterable[str]) -> list[str]:
+        """Return the scopes, and those of this unit's own changes, in the order in which every writer locks them."""
+        return sorted({*scopes, *self.balances})
+
+    def balances_query(self, scopes: list[str]) -> Query:
+        """Return what asks for the balances of `scopes_to_lock`, locked."""
+        return self.transaction.statements.lock_scopes, {"scopes": self.transaction.listed(scopes)}
+
+    def used_of(self, scopes: list[str], rows: list[object]) -> dict[str, int]:
+        """Return `lock_balances` of what `balances_query` found; scopes without a row get one."""
+        found = _used(rows)
+        if missing := [{"scope": scope} for scope in scopes if scope not in found]:
+            self.transaction.run_all([(self.transaction.statements.add_scope, missing)])
+            found = _used(self.transaction.rows(*self.balances_query(scopes)))
+        return {scope: found[scope] + self.balances.get(scope, 0) for scope in scopes}
 
     def attempts_by_id(self, attempt_ids: list[int]) -> dict[int, AttemptColumns]:
         """Return the attempts, locked; those that this writer holds itself as it remembers them."""
         known = {attempt_id: self.held[attempt_id] for attempt_id in attempt_ids if attempt_id in self.held}
         wanted = [attempt_id for attempt_id in attempt_ids if attempt_id not in known]
-        rows = self._listed(self.transaction.statements.attempts_by_id, wanted)
+        if not wanted:
+            return known
+        rows = self.transaction.rows(*self.listed(self.transaction.statements.attempts_by_id, wanted))
         return known | {row["id"]: row for row in cast("list[AttemptColumns]", rows)}
 
-    def attempts_by_job(self, job_ids: list[str]) -> dict[str, list[AttemptColumns]]:
-        """Return the jobs' attempts in the order of their ids, locked."""
-        found: dict[str, list[AttemptColumns]] = defaultdict(list)
-        for row in cast("list[AttemptColumns]", self._listed(self.transaction.statements.attempts_by_job, job_ids)):
-            found[row["job_id"]].append(row)
-        return found
+    def attempts_of_job(self, job_id: str) -> list[AttemptColumns]:
+        """Return a job's attempts in the order of their ids, locked."""
+        query = self.listed(self.transaction.statements.attempts_by_job, [job_id])
+        return cast("list[AttemptColumns]", self.transaction.rows(*query))
 
     def outcomes_by_job(self, job_ids: list[str]) -> dict[str, OutcomeColumns]:
         """Return the jobs' outcomes that stand, locked."""
-        rows = self._listed(self.transaction.statements.outcomes_by_job, job_ids)
+        rows = self.transaction.rows(*self.listed(self.transaction.statements.outcomes_by_job, job_ids))
         return {row["job_id"]: row for row in cast("list[OutcomeColumns]", rows)}
 
-    def _listed(self, text: str, ids: list[int] | list[str]) -> list[object]:
-        return self.transaction.rows(text, {"ids": self.transaction.listed(ids)}) if ids else []
+    def listed(self, text: str, ids: Sequence[int] | Sequence[str]) -> Query:
+        """Return the query for the rows of some ids."""
+        return text, {"ids": self.transaction.listed(ids)}
 
     def first_answers(self, rows: Sequence[Parameters]) -> set[tuple[str, str]]:
         """Note which attempts answered an intent; return the tenants and intents that had no answer before."""
@@ -205,6 +213,10 @@ class Unit:
     def _tag_sets(self) -> list[Parameters]:
         every = {tags_key(tags): tags for *_, tags in self.rollups if tags != NO_TAGS}
         return [{"key": key, "tags": tags} for key, tags in sorted(every.items())]
+
+
+def _used(rows: list[object]) -> dict[str, int]:
+    return {row["scope"]: row["used_nano"] for row in cast("list[dict[str, int]]", rows)}  # type: ignore[misc]  # one column is text
 
 
 def _entry_row(link: Link) -> Parameters:

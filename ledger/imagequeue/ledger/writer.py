@@ -8,9 +8,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 from imagequeue.config.errors import LedgerUnavailable
 from imagequeue.ledger.allowance import Allowance
@@ -29,8 +28,7 @@ COMMITS_REMEMBERED_MAX: Final = 1_000  # durations that nobody asks for are forg
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
+class Waiting(NamedTuple):
     """An operation, and who waits for its answer."""
 
     operation: Operation[object]
