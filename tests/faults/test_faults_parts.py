@@ -8,8 +8,6 @@ SECONDS = 2.5
 QUICK = (
     "redis killed, restarted on its append-only file",
     "redis at maxmemory",
-    "redis read-only",
-    "redis busy with a script",
     "redis frozen (black hole)",
     "PostgreSQL stopped at once, started again",
     "SQLite locked by another process",

@@ -1,12 +1,8 @@
-"""A worker's batches apart from the rest of it: stepped inside the test, or in a process that can be killed.
-
-python batch_site.py [CRASH POINT]     steps batches until none is left; the settings come from the environment
-"""
+"""A worker's batches apart from the rest of it: stepped inside the test, or in a process that can be killed."""
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
+import multiprocessing
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from imagequeue.config.catalog import load_catalog
@@ -26,6 +22,7 @@ from imagequeue.worker.telling import Telling
 
 PACE = BatchPace(gather=0.0, poll=0.05, look=0.05, tell=0.05, unsure=0.3, lease=0.4)
 SECONDS_MAX = 30.0
+PROCESS_SECONDS_MAX = 60.0
 
 
 @asynccontextmanager
@@ -64,7 +61,22 @@ async def drive(settings: Settings, pace: BatchPace = PACE) -> None:
             await asyncio.sleep(0.02)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        arm(sys.argv[1])
-    asyncio.run(drive(load_settings(os.environ)))
+def killed_at(point: str, environ: Mapping[str, str]) -> int:
+    """Step batches in a process that kills itself at a point; return its exit code.
+
+    The processes are forked from one that has everything imported, which takes longer than the test itself.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_drive_to, args=(point, dict(environ)))
+    process.start()
+    process.join(PROCESS_SECONDS_MAX)
+    if process.exitcode is None:
+        process.kill()
+        raise AssertionError(f"the process at {point} does not end")
+    return process.exitcode
+
+
+def _drive_to(point: str, environ: Mapping[str, str]) -> None:
+    arm(point)
+    asyncio.run(drive(load_settings(environ)))

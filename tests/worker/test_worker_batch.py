@@ -159,9 +159,7 @@ def test_a_model_priced_by_tokens_costs_half_of_what_the_answer_says(site: Worke
 @pytest.mark.parametrize("point", KILLED_AT)
 def test_a_worker_killed_at_any_step_leaves_a_batch_that_another_finishes(site: WorkerSite, point: str) -> None:
     ids = batched(site)
-    program = [sys.executable, batch_site.__file__, point]
-    ended = subprocess.run(program, env=site.environ, capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert batch_site.killed_at(point, site.environ) == -signal.SIGKILL
     finish(site)
     assert_done(site, ids)
 
