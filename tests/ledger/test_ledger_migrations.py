@@ -1,6 +1,7 @@
 """Every migration with data in the tables: what was there is kept, and the sums that are kept since are right."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import pytest
@@ -72,7 +73,7 @@ def fill(connection: Connection) -> None:
     insert(connection, "ledger_writer", id=1, host="h", process_id=1, started_at_us=AT, batches=1,
            head_seq=links[-1].seq, head_hash=links[-1].hash)  # fmt: skip
     for one in links:
-        values = {name: getattr(one.entry, name) for name in Entry.__slots__}
+        values = {name: getattr(one.entry, name) for name in Entry._fields}
         insert(connection, "ledger_entry", writer_id=1, seq=one.seq, at_us=AT, hash=one.hash, **values)
     for scope, extra in (
         (f"org:{DAY[:7]}:main", 7),
@@ -110,6 +111,9 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_all_its_sums(
         assert [tuple(row) for row in savings] == [("job9", "cache", NANO)]
         assert one_message(connection) == (1, "job1", "https://shop")
         assert connection.execute(text("SELECT count(*) FROM ledger_cap")).scalar() == 0
+        indexes = {index["name"]: index["column_names"] for index in inspect(connection).get_indexes("ledger_attempt")}
+        assert indexes["ledger_attempt_time"] == ["day", "held_at_us"]
+        assert "ledger_attempt_day" not in indexes
     engine.dispose()
     asyncio.run(reported(empty_url))
 
@@ -130,6 +134,9 @@ async def reported(url: str) -> None:
             assert (total.settled_nano, total.in_doubt_nano, total.corrected_nano) == (2 * NANO, NANO, 7)
             assert (total.images, total.kept_images, total.answers, total.intents) == (2, 1, 2, 1)
             assert (total.cache_hits, total.saved_nano, total.saved_cache_nano) == (1, NANO, NANO)
+        moment = datetime.fromtimestamp(AT / 1_000_000, UTC)
+        for since, until, settled in ((moment, None, 2), (None, moment, 0), (moment, moment + timedelta(hours=1), 2)):
+            assert (await ledger.summary(["model"], since, until)).total.settled == settled
         assert await ledger.resolve(3, "billed", reason="bill", by="ann")
         assert await ledger.keep("job2") is True
 

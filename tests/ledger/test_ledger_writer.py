@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -164,9 +165,10 @@ class LostReply(SqliteTransaction):
 
 
 def test_a_commit_whose_answer_was_lost_is_not_done_twice(
-    sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    committer = _opened_committer(parse_url(f"sqlite:///{sqlite_template}"), ManualClock())
+    shutil.copy(sqlite_template, tmp_path / "ledger.db")  # others start from the template
+    committer = _opened_committer(parse_url(f"sqlite:///{tmp_path}/ledger.db"), ManualClock())
     committer._connect()
     connection = committer._connection
     assert connection is not None

@@ -31,19 +31,14 @@ Kept = Callable[[Connection, Sequence[str], Period], dict[Key, Sums]]
 def sums_by(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
     """Return the sums of each group. By intent, those that the period names are told apart, or all."""
     if INTENT in group_by:
-        return _with_rest(connection, group_by, over, _by_intent(connection, group_by, over))
-    if any(name.startswith(TAG) for name in group_by):
-        return _with_rest(connection, group_by, over, _by_tag(connection, group_by, over))
-    return _of_period(connection, group_by, over, (), _kept)
+        found = _by_intent(connection, group_by, over)
+        return _with_rest(found, group_by, INTENT, sums_by(connection, _without(group_by, INTENT), over))
+    tagged = any(name.startswith(TAG) for name in group_by)
+    return _of_period(connection, group_by, over, _kept_by_tag if tagged else _kept)
 
 
-def _with_rest(
-    connection: Connection, group_by: Sequence[str], over: Period, found: dict[Key, Sums]
-) -> dict[Key, Sums]:
+def _with_rest(found: dict[Key, Sums], group_by: Sequence[str], special: str, rest: dict[Key, Sums]) -> dict[Key, Sums]:
     """Return the groups and, under None, what belongs to none of them: all there is, less the groups."""
-    special = INTENT if INTENT in group_by else TAG
-    others = [name for name in group_by if not name.startswith(special)]
-    rest = sums_by(connection, others, over)
     for key, sums in found.items():
         among = tuple(part for name, part in zip(group_by, key, strict=True) if not name.startswith(special))
         add(rest, {among: sums}, -1)
@@ -54,30 +49,28 @@ def _with_rest(
     return found
 
 
-def _by_tag(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
-    return _of_period(connection, group_by, over, ("tags",), _kept_by_tag)
+def _without(group_by: Sequence[str], special: str) -> list[str]:
+    return [name for name in group_by if not name.startswith(special)]
 
 
 def _by_intent(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
-    having, found = (INTENT,), {}
+    found = {}
     if not over.no_days:
-        found = sums_of_rows(connection, group_by, over, having, lambda table, _: days_of(table, over))
+        found = sums_of_rows(connection, group_by, over, lambda table, _: days_of(table, over), with_intent=True)
     for part in over.parts:
-        add(found, sums_of_part(connection, group_by, over, having, part))
+        add(found, sums_of_part(connection, group_by, over, part, with_intent=True))
     return found
 
 
-def _of_period(
-    connection: Connection, group_by: Sequence[str], over: Period, having: Sequence[str], kept: Kept
-) -> dict[Key, Sums]:
+def _of_period(connection: Connection, group_by: Sequence[str], over: Period, kept: Kept) -> dict[Key, Sums]:
     found = {} if over.no_days else kept(connection, group_by, over)
     for part in over.parts:
         if part.seconds <= LONG_PART_SECONDS:
-            add(found, sums_of_part(connection, group_by, over, having, part))
+            add(found, sums_of_part(connection, group_by, over, part))
             continue
         left = _kept_but_corrections(kept(connection, group_by, replace(whole_day(part), tenant=over.tenant)))
         for other in the_rest(part):
-            add(left, sums_of_part(connection, group_by, over, having, other), -1)
+            add(left, sums_of_part(connection, group_by, over, other), -1)
         add(found, {key: sums for key, sums in left.items() if any(sums.values())})
     return found
 
@@ -96,11 +89,12 @@ def _kept(connection: Connection, group_by: Sequence[str], over: Period) -> dict
 
 
 def _kept_by_tag(connection: Connection, group_by: Sequence[str], over: Period) -> dict[Key, Sums]:
-    """Return the sums of whole days that are kept of what has tags."""
+    """Return the sums of whole days by tag: those that are kept of what has tags, and the rest."""
     named = _tag_values(connection, group_by)
     keys = [named.c[f"value_{at}"] if name.startswith(TAG) else tag_rollup.c[name] for at, name in enumerate(group_by)]
     mine = and_(tag_rollup.c.tags_key == named.c.key, days_of(tag_rollup, over))
-    return grouped(connection, keys, _kept_sums(tag_rollup), mine)
+    found = grouped(connection, keys, _kept_sums(tag_rollup), mine)
+    return _with_rest(found, group_by, TAG, _kept(connection, _without(group_by, TAG), over))
 
 
 def _tag_values(connection: Connection, group_by: Sequence[str]) -> CTE:

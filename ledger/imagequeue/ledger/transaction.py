@@ -21,6 +21,16 @@ Query = tuple[str, Parameters]
 """A statement that returns rows, and its parameters."""
 
 NAMED: Final = re.compile(r":(\w+)")  # in SQLite's texts, which hold no other colon
+PLANNING: Final = """
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off
+"""
+"""For the writer on PostgreSQL, which finds every row by a key: plan a statement once, and by its index.
+
+A plan that was made while the tables were empty reads them from end to end, and is kept while they grow.
+"""
 UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL knows no NUL, UTF-8 no lone surrogates
 
 
@@ -109,6 +119,7 @@ class PostgresqlTransaction:
         self.statements = statements
         self._connection = connection
         self._connection.autocommit = True  # begins no transaction by itself
+        self._connection.execute(PLANNING)
         self._cursor = connection.cursor(row_factory=dict_row)
         self._to_begin = False
 
