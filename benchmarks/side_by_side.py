@@ -26,6 +26,8 @@ from imagequeue.config.job import Job
 ROOT = Path(__file__).parents[1]
 CONTENDERS = Path(__file__).parent / "contenders"
 VENV = ROOT / ".venv" / "side-by-side"
+SOURCE_ONLY = "crontab"
+"""What is published as source alone; streaq needs it."""
 DONE = "contest:done"
 PER_MINUTE = 10_000
 FRACTION = 0.9
@@ -171,6 +173,8 @@ def install() -> None:
             "--require-hashes",
             "--only-binary",
             ":all:",
+            "--no-binary",
+            SOURCE_ONLY,
         ]
         subprocess.run([*pip, "-r", str(CONTENDERS / "requirements.txt")], check=True)
     if shutil.which("npm") and not (CONTENDERS / "node_modules" / "bullmq").exists():
