@@ -1,16 +1,14 @@
 """How whole answers are written: each in one piece, in order, and nothing that could pass for another answer."""
 
 import asyncio
-import socket
 
 import pytest
-import uvicorn
+from door_server import talk_with
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from imagequeue.producer.door.answering import head_of
-from imagequeue.producer.door.wire import DoorProtocol
 
 TALK_SECONDS_MAX = 10.0
 
@@ -29,23 +27,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 def said(sent: bytes) -> bytes:
     """Return all that the server says to what is sent at once, until it closes the connection."""
 
-    async def run() -> bytes:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(app, http=DoorProtocol, lifespan="off", log_config=None, ws="none")
-            server = uvicorn.Server(config)
-            serving = asyncio.create_task(server._serve(sockets=[listener]))
-            try:
-                async with asyncio.timeout(TALK_SECONDS_MAX):
-                    reader, writer = await asyncio.open_connection(*listener.getsockname())
-                    writer.write(sent)
-                    answer = await reader.read()
-                    writer.close()
-            finally:
-                server.should_exit = True
-                await serving
-            return answer
+    async def talk(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        answer = await reader.read()
+        writer.close()
+        return answer
 
-    return asyncio.run(run())
+    return talk_with(app, talk, seconds=TALK_SECONDS_MAX)
 
 
 def asking(path: str, *, method: str = "GET", last: bool = False) -> bytes:

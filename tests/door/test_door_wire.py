@@ -1,12 +1,11 @@
 """The wire under the door: slow, stalled and too many clients are ended, whatever they send."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-import uvicorn
+from door_server import talk_with
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -50,20 +49,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def served(talk: Callable[[int], Awaitable[None]], protocol: type[DoorProtocol] = HastyProtocol) -> None:
     """Run `talk` against a server on a free port."""
-
-    async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(echo, http=protocol, lifespan="off", log_config=None, ws="none")
-            server = uvicorn.Server(config)
-            serving = asyncio.create_task(server._serve(sockets=[listener]))
-            try:
-                async with asyncio.timeout(ENDED_SECONDS_MAX):
-                    await talk(listener.getsockname()[1])
-            finally:
-                server.should_exit = True
-                await serving
-
-    asyncio.run(run())
+    talk_with(echo, talk, protocol=protocol, seconds=ENDED_SECONDS_MAX)
 
 
 async def drip(port: int, start: bytes, piece: bytes) -> tuple[bytes, float]:

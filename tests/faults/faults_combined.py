@@ -108,12 +108,7 @@ class CombinedReport:
     @property
     def problems(self) -> list[str]:
         """Everything that is not as promised."""
-        found = self.found
-        problems = list(found.problems)
-        if found.lost or found.settled_twice:
-            problems.append("lost or settled twice")
-        if self.in_doubt_after or self.settled_nano != self.bill_nano:
-            problems.append("the reconciled ledger is not the bill")
+        problems = self.found.after_reconciling(self.in_doubt_after, self.settled_nano, self.bill_nano)
         return problems + [f"a worker ended with {code}" for code in self.statuses if code != 0]
 
     def line(self) -> str:

@@ -100,11 +100,7 @@ class Held:
     def problems(self) -> list[str]:
         """Everything that is not as promised."""
         found = self.found
-        problems = list(found.problems)
-        if found.lost or found.settled_twice:
-            problems.append("lost or settled twice")
-        if self.in_doubt_after or self.settled_nano != self.bill_nano:
-            problems.append("the reconciled ledger is not the bill")
+        problems = found.after_reconciling(self.in_doubt_after, self.settled_nano, self.bill_nano)
         if self.blind:
             problems.append(f"{self.blind} calls while blind")
         if self.recovered_seconds is None or self.recovered_seconds > RECOVERY_SECONDS_MAX:

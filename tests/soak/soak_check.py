@@ -40,6 +40,15 @@ class Findings:
     files: int
     problems: tuple[str, ...]
 
+    def after_reconciling(self, in_doubt: int, settled_nano: int, bill_nano: int) -> list[str]:
+        """Return everything that is not as promised once the ledger was reconciled."""
+        problems = list(self.problems)
+        if self.lost or self.settled_twice:
+            problems.append("lost or settled twice")
+        if in_doubt or settled_nano != bill_nano:
+            problems.append("the reconciled ledger is not the bill")
+        return problems
+
 
 async def findings(site: Site, *, resolve: bool = True) -> Findings:
     """Compare everything; attempts in doubt are first resolved by the provider's bill, as a person would.

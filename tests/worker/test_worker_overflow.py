@@ -1,7 +1,6 @@
 """A job refused for the rate goes on at once on a model it allows, if that has room; what this cost is recorded."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,35 +11,11 @@ from imagequeue.ledger.summary import Figures
 from imagequeue.queue import pools
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
-from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
-from imagequeue.simulator.latency import Latency
-from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.simulator.process import RunningSimulator
 
 STANDARD_NANO = 40_000_000
 FIRST, OTHER = "dall-e-3", "gpt-image-2"
-
-
-@pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    org = SimulatedOrg(name="main", limits=dict.fromkeys(("dall-e-3", "gpt-image"), GroupLimits()))
-    config = SimulatorConfig(orgs=(org,), latency=Latency(seconds=0.02), render="fast", image_bytes=0, seed=1)
-    with running_simulator(config) as running:
-        yield running
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """Return the module's simulator, as it was at its start."""
-    _simulator.control.reset()
-    _simulator.control.set_faults()
-    return _simulator
-
-
-@pytest.fixture
-def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> WorkerSite:
-    """Return a site with one organization."""
-    return worker_site(server_url, simulator, tmp_path)
 
 
 def refuse(site: WorkerSite, *models: str, count: int | None = 1) -> None:
