@@ -5,6 +5,8 @@ STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 NODE_STAMP := tests/node/node_modules/.installed
 EXPORTER_STAMP := .venv/rq-exporter/.installed
+# Tests start some hundred processes: without compiled files each of them would compile everything that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # What does not need one another is set up side by side.
 MAKEFLAGS += --jobs=3
 
