@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -25,9 +25,9 @@ from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.errors import DEBUG_VARIABLE, ConfigError
 from imagequeue.config.job import CacheUse, Name
 from imagequeue.config.keys import Keys
-from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.nearest import did_you_mean
-from imagequeue.config.orgs import Dollars, Org, read_orgs, referenced_variables
+from imagequeue.config.orgs import Org, read_orgs, referenced_variables
+from imagequeue.config.tenant_caps import TenantCaps
 from imagequeue.config.webhooks import Webhook, read_webhooks, webhook_variables
 
 PREFIX: Final = "IMAGEQUEUE_"
@@ -59,42 +59,9 @@ def _matching(pattern: str, accepted: str) -> AfterValidator:
 
 Share = Annotated[float, Field(ge=0, le=SHARES_MAX, allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-
-
 InputHost = Annotated[
     str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:\d{1,5})?$")
 ]
-
-
-class TenantCaps(BaseModel):
-    """What one tenant may spend: per UTC day, per calendar month, for ever, and on any one job. None is no cap."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    day_usd: Dollars | None = None
-    month_usd: Dollars | None = None
-    total_usd: Dollars | None = None
-    job_usd: Dollars | None = None
-
-    @property
-    def day_nano_usd(self) -> NanoUsd | None:
-        """The cap per day in nano-dollars."""
-        return None if self.day_usd is None else parse_usd(self.day_usd)
-
-    @property
-    def month_nano_usd(self) -> NanoUsd | None:
-        """The cap per month in nano-dollars."""
-        return None if self.month_usd is None else parse_usd(self.month_usd)
-
-    @property
-    def total_nano_usd(self) -> NanoUsd | None:
-        """The cap over all time in nano-dollars."""
-        return None if self.total_usd is None else parse_usd(self.total_usd)
-
-    @property
-    def job_nano_usd(self) -> NanoUsd | None:
-        """The most that one job may cost with all its attempts, in nano-dollars."""
-        return None if self.job_usd is None else parse_usd(self.job_usd)
 
 
 class Settings(BaseSettings):

@@ -23,6 +23,7 @@ from imagequeue.worker.life import JobLife
 from imagequeue.worker.opened import Opened
 from imagequeue.worker.overflow import Overflow
 from imagequeue.worker.plan import PaceSettings
+from imagequeue.worker.refusals import Refusals
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
@@ -62,7 +63,6 @@ def job_life(
         settings=settings,
         health=health,
         clock=clock,
-        on_model_gone=board.model_gone,
         is_served=board.is_served,
         queues=lambda: board.queues,
         telling=telling,
@@ -77,6 +77,7 @@ def job_life(
             downloader=opened.downloader,
             inputs=Inputs(opened.store, opened.ledger, opened.downloader, Room()),
             returns=returns,
+            refusals=Refusals(scripts, health, clock, board.model_gone),
             telling=telling,
             health=health,
             clock=clock,

@@ -8,7 +8,7 @@ from imagequeue.config.catalog.delivery import Delivered
 from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
-from imagequeue.config.settings import TenantCaps
+from imagequeue.config.tenant_caps import TenantCaps
 from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Saving, Settlement
 from imagequeue.queue.claims import Claim
 from imagequeue.queue.stored import Stored

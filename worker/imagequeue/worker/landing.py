@@ -115,7 +115,7 @@ class Landing:
             await self._taken_for_lost(work)
             return
         if isinstance(verdict, Trouble | ModelGone):
-            await parts.returns.troubled(work.pool, f"{verdict.code}: {verdict.message}")
+            await parts.refusals.troubled(work.pool, f"{verdict.code}: {verdict.message}")
         match decision:
             case BackInLine():
                 await self._refused(work, decision)
@@ -131,7 +131,7 @@ class Landing:
     async def _refused(self, work: Work, decision: BackInLine) -> None:
         """The pool learns of the refusal; then the job moves to an overflow model with room now, or back in line."""
         parts = self._parts
-        await parts.returns.pool_refused(work.pool, work.model, decision)
+        await parts.refusals.refused(work.pool, work.model, decision)
         if decision.pause_seconds and not work.overflowed:
             other = await parts.overflow.elsewhere(work.claims, work.claim, work.job, work.pool)
             if other is not None:

@@ -1,6 +1,5 @@
 """Where a job goes when it is done with: each effect atomic in the queue, and for the holder of the claim only."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,13 +17,12 @@ from imagequeue.queue import budget, pools, tenants
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.claims import PARKED, Claim, Claims, Ending
 from imagequeue.queue.flights import flight_of
-from imagequeue.queue.reported import report_gone
 from imagequeue.queue.scripts import Argument, Scripts
 from imagequeue.queue.ways import ways_out
 from imagequeue.worker import book
 from imagequeue.worker.capping import cap_detail
 from imagequeue.worker.crashpoint import crashpoint
-from imagequeue.worker.decide import BackInLine, GiveUp
+from imagequeue.worker.decide import GiveUp
 from imagequeue.worker.health import Health
 from imagequeue.worker.left import doubt_left
 from imagequeue.worker.persistence import until_done
@@ -32,11 +30,6 @@ from imagequeue.worker.telling import Telling
 
 CAP_RECHECK_SECONDS_MAX = 60.0
 """A cap may be raised at any time; jobs that wait for one are tried again at least this often."""
-TROUBLE_NOTED_SECONDS = 1.0
-"""So often a worker notes what calls without images came to: a provider that is down fails hundreds a second."""
-
-Reaction = Callable[[str, str], None]
-"""Told at once when an organization turns out not to serve a model: (org, model)."""
 
 
 class Returns:
@@ -51,7 +44,6 @@ class Returns:
         settings: Settings,
         health: Health,
         clock: Clock,
-        on_model_gone: Reaction,
         is_served: Callable[[str], bool],
         queues: Callable[[], tuple[str, ...]],
         telling: Telling,
@@ -62,11 +54,9 @@ class Returns:
         self._settings = settings
         self._health = health
         self._clock = clock
-        self._on_model_gone = on_model_gone
         self._is_served = is_served
         self._queues = queues
         self._telling = telling
-        self._troubled_at: dict[str, float] = {}
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -204,28 +194,6 @@ class Returns:
         await self._requeue(claims, claim, queue=queue, fields=fields)
 
     # -- returns ------------------------------------------------------------------------------------------------------
-
-    async def pool_refused(self, pool: Pool, model: Model, decision: BackInLine) -> None:
-        """The provider refused a call for the pool's sake: the pool pauses, is suspended, or loses the model."""
-        if decision.model_gone:
-            await self._mark_gone(pool, model, decision.reason)
-        elif decision.suspend:
-            await self._persist(lambda: pools.suspend(self._scripts, pool.name, reason=decision.reason))
-        else:
-            wait_us = int(decision.pause_seconds * 1_000_000)
-            await self._persist(lambda: pools.refuse(self._scripts, pool.name, wait_us=wait_us, reason=decision.reason))
-
-    async def troubled(self, pool: Pool, reason: str) -> None:
-        """A call of the pool brought no images and no refusal that concerns the pool: told to who looks at it."""
-        now = time.monotonic()
-        if now - self._troubled_at.get(pool.name, -TROUBLE_NOTED_SECONDS) >= TROUBLE_NOTED_SECONDS:
-            self._troubled_at[pool.name] = now
-            await self._persist(lambda: pools.trouble(self._scripts, pool.name, reason=reason))
-
-    async def _mark_gone(self, pool: Pool, model: Model, reason: str) -> None:
-        at = iso(self._clock.now())
-        await self._persist(lambda: report_gone(self._scripts, pool.org.name, model.name, reason=reason, at=at))
-        self._on_model_gone(pool.org.name, model.name)
 
     async def capped(self, claims: Claims, claim: Claim, job: Job, pool: Pool, cap: CapReached) -> None:
         """The cost does not fit under a cap: the job waits, with all that share the cap, or fails if it is its own."""

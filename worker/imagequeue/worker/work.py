@@ -9,9 +9,7 @@ from imagequeue.config.clock import Clock
 from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.api import (
-    Held,
-)
+from imagequeue.ledger.api import Held
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim, Claims
@@ -24,6 +22,7 @@ from imagequeue.worker.health import Health
 from imagequeue.worker.heard import Hearing
 from imagequeue.worker.inputs import Inputs
 from imagequeue.worker.overflow import Overflow
+from imagequeue.worker.refusals import Refusals
 from imagequeue.worker.returns import Returns
 from imagequeue.worker.stored_answers import StoredAnswers
 from imagequeue.worker.telling import Telling
@@ -69,6 +68,7 @@ class Parts:
     downloader: Downloader
     inputs: Inputs
     returns: Returns
+    refusals: Refusals
     telling: Telling
     health: Health
     clock: Clock
