@@ -51,7 +51,8 @@ class History:
         if at is None:
             return
         for pool in rows_at(status, "pools")[:POOLS_MAX]:
-            self._add(text_at(pool, "name"), _sample(pool, at))
+            if is_told(pool):
+                self._add(text_at(pool, "name"), _sample(pool, at))
 
     def points(self, pool: str) -> list[Point]:
         """Return the points of a pool, the oldest first; none before there are two readings."""
@@ -67,6 +68,11 @@ class History:
         self._samples.move_to_end(pool)
         while len(self._samples) > POOLS_MAX:
             self._samples.popitem(last=False)
+
+
+def is_told(pool: Json) -> bool:
+    """Return whether a viewer may know what a pool started; the key of one tenant may not."""
+    return number_at(pool, "images_started") is not None
 
 
 def points(samples: list[Sample]) -> list[Point]:

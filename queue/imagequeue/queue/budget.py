@@ -12,6 +12,8 @@ from imagequeue.queue.record import parse_moment
 
 PREFIX: Final = "budget: "
 STARTS_ANEW: Final = "; the cap starts anew "
+TO_TENANT: Final = "its organization's money is used up"
+"""What a tenant is told: how much that is, is what all tenants spent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

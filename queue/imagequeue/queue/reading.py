@@ -77,7 +77,14 @@ class JobReader:
         for job_id in ids:
             record, outcome, tries = records.get(job_id), outcomes.get(job_id), attempts.get(job_id, ())
             if record is not None:
-                views[job_id] = view_of_record(record, outcome, tries, waiting=waits.get(job_id), link=self._link)
+                views[job_id] = view_of_record(
+                    record,
+                    outcome,
+                    tries,
+                    waiting=waits.get(job_id),
+                    link=self._link,
+                    joins_others=self._settings.cache_scope == "shared",
+                )
             elif outcome is not None:
                 views[job_id] = view_of_ledger(job_id, outcome, tries, link=self._link)
         return views

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal, cast
 
+from imagequeue.config.keys import Keys
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.text import text
 from imagequeue.queue.views import Status
@@ -48,6 +49,10 @@ class Shelf:
     def place(self) -> Place:
         """Which place it is."""
         return PLACES[self.rank]
+
+    def key(self, keys: Keys) -> str:
+        """The key of a shelf that is a registry."""
+        return keys.registry(REGISTRY_OF.get(self.place, self.place), self.queue)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ async def _from_list(scripts: Scripts, queue: str, after: Position | None, count
 async def _from_registry(
     scripts: Scripts, shelf: Shelf, after: Position | None, count: int, now_seconds: float
 ) -> list[Entry]:
-    key = scripts.keys.registry(REGISTRY_OF.get(shelf.place, shelf.place), shelf.queue)
+    key = shelf.key(scripts.keys)
     start = 0 if after is None else await _rank_after(scripts, key, after)
     rows = cast(
         "list[tuple[bytes, float]]",  # as withscores says
@@ -99,7 +104,7 @@ async def _from_registry(
     )
     found = [(text(member), float(score)) for member, score in rows]
     return [
-        Entry(id=_job_id(member), after=(score, member))
+        Entry(id=job_id_of(member), after=(score, member))
         for member, score in found
         if shelf.place not in ENDS or score > now_seconds
     ]
@@ -116,5 +121,6 @@ async def _rank_after(scripts: Scripts, key: str, after: Position) -> int:
     return int(await scripts.redis.zcount(key, f"({score!r}", "+inf"))
 
 
-def _job_id(member: str) -> str:
+def job_id_of(member: str) -> str:
+    """Return the job that an entry of a registry is."""
     return member.partition(":")[0]  # the wip registry has id:execution

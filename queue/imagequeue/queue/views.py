@@ -25,6 +25,7 @@ STATUS_OF_RQ: Final[Mapping[str, Status]] = {
     "stopped": "cancelled",
 }
 EXPIRED: Final = "expired"
+JOINED: Final = "waits for a job that asks for the same images, or for its result"
 
 LinkTo = Callable[[ImageRecord], str]
 """Says where an image can be fetched."""
@@ -32,11 +33,15 @@ LinkTo = Callable[[ImageRecord], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """Why a job does not run yet; `until` None: nobody knows, or a person decides."""
+    """Why a job does not run yet; `until` None: nobody knows, or a person decides.
+
+    `to_tenant` is the detail for whoever may know of one tenant only, where the detail tells of others; None: the same.
+    """
 
     reason: Reason
     until: datetime | None
     detail: str
+    to_tenant: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +121,19 @@ def view_of_record(
     *,
     waiting: Waiting | None,
     link: LinkTo,
+    joins_others: bool = False,
 ) -> JobView:
-    """Return the view of a job that Redis has. `waiting` is for a queued one; others say themselves why they wait."""
+    """Return the view of a job that Redis has. `waiting` is for a queued one; others say themselves why they wait.
+
+    `joins_others`: a job may have joined the call of another tenant's.
+    """
     error = _error(record, outcome)
     status = status_of(record)
     ended = outcome if status in ENDED else None
     return JobView(
         id=record.id,
         status=status,
-        waiting=waiting if status == "queued" else _waiting(record),
+        waiting=waiting if status == "queued" else _waiting(record, joins_others=joins_others),
         job=_job(record),
         outcome=ended,
         images=_images(ended, link),
@@ -157,7 +166,7 @@ def status_of(record: JobRecord) -> Status:
     return "expired" if expired else status
 
 
-def _waiting(record: JobRecord) -> Waiting | None:
+def _waiting(record: JobRecord, *, joins_others: bool) -> Waiting | None:
     if STATUS_OF_RQ.get(record.status) != "waiting":
         return None
     wait = record.wait or {}
@@ -168,6 +177,7 @@ def _waiting(record: JobRecord) -> Waiting | None:
         reason=reason if reason in get_args(Reason) else "backoff",  # type: ignore[arg-type]  # checked in this line
         until=job.not_before if job else until,
         detail=str(wait.get("detail") or ""),
+        to_tenant=JOINED if joins_others and reason == "joined" else None,
     )
 
 

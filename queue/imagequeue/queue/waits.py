@@ -112,6 +112,7 @@ def _suspended(states: Sequence[PoolState]) -> Waiting:
         reason="paused" if short is None else "budget",
         until=_suspension_ends(first),
         detail=f"{first.name} is suspended: {first.suspended if short is None else short.detail}",
+        to_tenant=None if short is None else f"{first.name} is suspended: {budget.TO_TENANT}",
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from imagequeue.dashboard.chart import chart
 from imagequeue.dashboard.door import Answer
 from imagequeue.dashboard.findings import CapUse, Seen, dollars, findings
-from imagequeue.dashboard.history import History
+from imagequeue.dashboard.history import History, is_told
 from imagequeue.dashboard.html import Html, el, join
 from imagequeue.dashboard.layout import ROOT, badge, empty, note, part, table, user_text
 from imagequeue.dashboard.pages.advice import advice_section
@@ -155,11 +155,15 @@ def _pools(found: Overview) -> Html:
 
 
 def _is_busy(pool: Json) -> bool:
+    if not is_told(pool):
+        return True
     return bool(count_at(pool, "images_started") or count_at(pool, "calls_refused") or text_at(pool, "suspended"))
 
 
 def _pool(pool: Json, found: Overview) -> Html:
-    name, points = text_at(pool, "name"), found.history.points(text_at(pool, "name"))
+    name = text_at(pool, "name")
+    told = is_told(pool)
+    points = found.history.points(name) if told else []
     ceiling, pace = number_at(pool, "images_per_minute"), number_at(pool, "pace_images_per_minute")
     rate = points[-1].rate if points else None
     against = "no ceiling" if ceiling is None else f"of {count(ceiling)} a minute"
@@ -172,7 +176,7 @@ def _pool(pool: Json, found: Overview) -> Html:
             el("span", count(None if rate is None else round(rate, 1)), " ", against, " ", _used(used)),
             pool_state(pool, found.now),
         ),
-        chart(name, points, ceiling, pace, found.now),
+        chart(name, points, ceiling, pace, found.now) if told else None,
     )
 
 

@@ -12,7 +12,7 @@ from imagequeue.dashboard.layout import ROOT, empty, form_token, note, part, tab
 from imagequeue.dashboard.pages.overview import pool_state
 from imagequeue.dashboard.sessions import Session
 from imagequeue.dashboard.shown import NONE, count, moment, share
-from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, texts_at
+from imagequeue.dashboard.values import Json, moment_at, number_at, rows_at, text_at, texts_at
 
 Columns = tuple[tuple[str, str], ...]
 POOL_COLUMNS: Columns = (
@@ -76,8 +76,8 @@ def _pool(pool: Json, now: datetime) -> Html:
         count(number_at(pool, "pace_images_per_minute")),
         share(number_at(pool, "used_share")),
         count(_whole(number_at(pool, "effective_images_per_minute"))),
-        count(count_at(pool, "images_started")),
-        count(count_at(pool, "calls_refused")),
+        count(number_at(pool, "images_started")),
+        count(number_at(pool, "calls_refused")),
     )
     return el(
         "tr",

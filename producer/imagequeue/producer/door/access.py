@@ -29,6 +29,11 @@ class Caller:
         return self.key.tenant if self.key else None
 
     @property
+    def is_bound(self) -> bool:
+        """Whether they may know of one tenant only."""
+        return self.tenant is not None
+
+    @property
     def key_id(self) -> str | None:
         """The public id of the key, for logs."""
         return self.key.id if self.key else None

@@ -9,13 +9,13 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from imagequeue.config.errors import JobRefused, NotFound, Unavailable
-from imagequeue.producer.door.jobs import own_view
+from imagequeue.config.errors import JobRefused, Unavailable
+from imagequeue.producer.door.jobs import own_view, own_views
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import Problem, too_many
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import route
-from imagequeue.producer.door.showing import tenant_of, view_json
+from imagequeue.producer.door.showing import view_json
 from imagequeue.producer.door.waiting import wait_for_change
 from imagequeue.queue.views import JobView
 
@@ -56,12 +56,7 @@ class Streams:
         ids = list(dict.fromkeys(asked.request.query_params.getlist("id")))
         if not 1 <= len(ids) <= JOBS_PER_STREAM_MAX:
             raise JobRefused("id", f"1 to {JOBS_PER_STREAM_MAX} ids of jobs are accepted, each as a parameter id")
-        views = await asked.door.reader.views(ids)
-        for job_id in ids:
-            if job_id not in views:
-                raise NotFound(f"job {job_id}: there is none of this id")
-            asked.caller.check_owns(tenant_of(views[job_id]))
-        return self._streamed(asked, views)
+        return self._streamed(asked, await own_views(asked, ids))
 
     def _streamed(self, asked: Asked, first: Views) -> Response:
         if self._open >= STREAMS_MAX:
@@ -117,5 +112,5 @@ def _has_changed(before: JobView, now: JobView) -> bool:
 
 
 def _event(asked: Asked, view: JobView) -> str:
-    data = json.dumps(view_json(view, asked.base_url), separators=(",", ":"))
+    data = json.dumps(view_json(view, asked.base_url, to_tenant=asked.caller.is_bound), separators=(",", ":"))
     return f"event: {view.status}\ndata: {data}\n\n"

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from imagequeue.config.errors import NotFound
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.links import is_good
-from imagequeue.producer.door.parts import Asked, Door
+from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import forbidden
 from imagequeue.producer.door.queries import check_known
 from imagequeue.producer.door.serving import let_in, route
@@ -35,10 +35,10 @@ async def show_image(asked: Asked) -> Response:
     sha256 = str(asked.request.path_params["sha256"])
     check_known(asked.request.query_params, ("expires", "signature", "download"))
     caller = await asker(asked)
+    await check_may_see(asked, caller, sha256)
     data = await _data(asked, sha256)
-    await check_may_see(asked, caller, sha256, exists=data is not None)
     if data is None:
-        raise NotFound(f"image {sha256[:64]}: there is none of this digest")
+        raise no_image(sha256)
     return _answer(asked.request, sha256, data, cache_control(asked, caller))
 
 
@@ -49,18 +49,26 @@ async def asker(asked: Asked) -> Caller | None:
     return await let_in(asked.request, asked.door, "read")
 
 
-async def check_may_see(asked: Asked, caller: Caller | None, sha256: str, *, exists: bool) -> None:
-    """Problem 403 unless the signature is good, or the image (if it `exists`) is one of the key's tenant."""
+async def check_may_see(asked: Asked, caller: Caller | None, sha256: str) -> None:
+    """NotFound for no digest; Problem 403 unless the signature is good, or the image is one of the key's tenant.
+
+    It is not looked for before: whether others have an image is not told, by the answer or by the time it takes.
+    """
+    if not SHA256.fullmatch(sha256):
+        raise no_image(sha256)
     if caller is None:
         _check_signature(asked, sha256)
-    elif exists and caller.tenant is not None:
-        await _check_owner(asked.door, caller.tenant, sha256)
+    elif caller.tenant is not None and not await asked.door.owners.owns(caller.tenant, sha256):
+        raise forbidden("the tenant of this key has no such image")
+
+
+def no_image(sha256: str) -> NotFound:
+    """Return the refusal of an image that there is not."""
+    return NotFound(f"image {sha256[:64]}: there is none of this digest")
 
 
 async def _data(asked: Asked, sha256: str) -> bytes | None:
     """The image's bytes, empty when the client has them already; None when there is none of this digest."""
-    if not SHA256.fullmatch(sha256):
-        return None
     if is_known_to_client(asked.request, sha256):
         return b"" if await asked.door.store.exists(sha256) else None
     return await asked.door.store.get(sha256)
@@ -80,11 +88,6 @@ def cache_control(asked: Asked, caller: Caller | None) -> str:
     elif caller.key is not None:
         whose = "private"
     return f"{whose}, max-age={min(seconds, CACHE_SECONDS)}, immutable"
-
-
-async def _check_owner(door: Door, tenant: str, sha256: str) -> None:
-    if not await door.owners.owns(tenant, sha256):
-        raise forbidden("this image belongs to another tenant than this key")
 
 
 def _check_signature(asked: Asked, sha256: str) -> None:

@@ -1,17 +1,19 @@
 """Jobs over HTTP: submit, look, wait, list, cancel, retry, change the priority, keep."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from imagequeue.config.errors import JobRefused
+from imagequeue.config.errors import JobRefused, NotFound
 from imagequeue.config.job import PRIORITIES, Priority
 from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import read_json
+from imagequeue.producer.door.cursors import opened, sealed
 from imagequeue.producer.door.parts import Asked
-from imagequeue.producer.door.problems import CLIENT_GONE, Problem
+from imagequeue.producer.door.problems import CLIENT_GONE, Problem, forbidden
 from imagequeue.producer.door.prompts import findings_of
 from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
@@ -112,21 +114,42 @@ async def show_job(asked: Asked) -> Response:
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
         view = await own_view(asked)
-    return JSONResponse(view_json(view, asked.base_url))
+    return JSONResponse(view_json(view, asked.base_url, to_tenant=asked.caller.is_bound))
 
 
 async def own_view(asked: Asked) -> JobView:
-    """Return the job of the path; NotFound when there is none, Problem 403 when it is another tenant's."""
-    view = await asked.door.reader.view(_id(asked))
-    asked.caller.check_owns(tenant_of(view))
-    return view
+    """Return the job of the path; errors as of `own_views`."""
+    job_id = _id(asked)
+    return (await own_views(asked, [job_id]))[job_id]
+
+
+async def own_views(asked: Asked, ids: Sequence[str]) -> dict[str, JobView]:
+    """Return the jobs of these ids; NotFound when there is none, Problem 403 when it is not of the key's tenant.
+
+    A key that is bound to a tenant is told the same of a job that there is not: ids that follow from an idempotency key
+    can be guessed, and nobody shall learn so what others have asked for.
+    """
+    views = await asked.door.reader.views(ids)
+    for job_id in ids:
+        view = views.get(job_id)
+        if asked.caller.is_bound and (view is None or not asked.caller.owns(tenant_of(view))):
+            raise forbidden(f"job {job_id}: the tenant of this key has none of this id")
+        if view is None:
+            raise NotFound(f"job {job_id}: there is none of this id")
+    return views
 
 
 async def list_jobs(asked: Asked) -> Response:
     """List jobs a page at a time, newest first in each state."""
-    query = asked.request.query_params
-    page = await asked.door.reader.page(job_query(query, asked.caller.tenant_of(query.get("tenant"))))
-    return JSONResponse(page_json(page, asked.base_url))
+    query, caller = asked.request.query_params, asked.caller
+    jobs = job_query(query, caller.tenant_of(query.get("tenant")))
+    secret = asked.door.access.link_secret
+    if caller.tenant is None or secret is None:
+        page = await asked.door.reader.page(jobs)
+        return JSONResponse(page_json(page, asked.base_url, to_tenant=False))
+    page = await asked.door.reader.page(replace(jobs, after=opened(jobs.after, secret, caller.tenant)))
+    page = replace(page, next=sealed(page.next, secret, caller.tenant))
+    return JSONResponse(page_json(page, asked.base_url, to_tenant=True))
 
 
 async def cancel_job(asked: Asked) -> Response:

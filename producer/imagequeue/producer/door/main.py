@@ -31,13 +31,14 @@ from imagequeue.producer.door.origin import check_same_machine
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.parts import Door
 from imagequeue.producer.door.rates import Rates
-from imagequeue.producer.door.recent import RecentAgreement, RecentStatus
+from imagequeue.producer.door.recent import RecentAgreement, RecentCounts, RecentStatus
 from imagequeue.producer.door.wire import HEADER_BYTES_MAX, DoorProtocol
 from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.announcing import Announcer
 from imagequeue.queue.reading import JobReader
 from imagequeue.queue.status_reading import StatusReader
+from imagequeue.queue.tenant_counts import TenantCounter
 from imagequeue.store.store import open_store
 
 BACKLOG: Final = 2_048
@@ -129,6 +130,7 @@ async def opened_door(settings: Settings, *, may_be_open: bool) -> AsyncIterator
                     announcer=Announcer(queue.scripts, ledger, settings, clock),
                 ),
                 status=RecentStatus(StatusReader(queue.scripts, settings, catalog)),
+                tenant_counts=RecentCounts(TenantCounter(queue.scripts)),
                 agreement=RecentAgreement(ledger, settings),
                 announcements=announcements,
                 access=Access(KeyFile(settings.api_keys_file), clock, may_be_open=may_be_open),

@@ -17,7 +17,7 @@ from imagequeue.producer.door.budgets import Budgets
 from imagequeue.producer.door.gathering import Gathering
 from imagequeue.producer.door.ownership import ImageOwners
 from imagequeue.producer.door.rates import Rates
-from imagequeue.producer.door.recent import RecentAgreement, RecentStatus
+from imagequeue.producer.door.recent import RecentAgreement, RecentCounts, RecentStatus
 from imagequeue.producer.inputs import Inputs
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.reading import JobReader
@@ -40,6 +40,7 @@ class Door:
     reader: JobReader
     acts: Acts
     status: RecentStatus
+    tenant_counts: RecentCounts
     agreement: RecentAgreement
     announcements: Announcements
     access: Access

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.provider_state import ProviderState, provider_state
-from imagequeue.queue.status import Status
+from imagequeue.queue.status import QueueStatus, Status
 from imagequeue.queue.status_reading import StatusReader
+from imagequeue.queue.tenant_counts import Counts, TenantCounter
 
 FRESH_SECONDS: Final = 1.0
 AGREEMENT_FRESH_SECONDS: Final = 5.0
+COUNTS_FRESH_SECONDS: Final = 2.0
 
 Value = TypeVar("Value")
 
@@ -45,6 +47,18 @@ class RecentStatus(Recent[Status]):
 
     def __init__(self, reader: StatusReader) -> None:
         super().__init__(reader.read, FRESH_SECONDS)
+
+
+class RecentCounts(Recent[Counts]):
+    """How many jobs each tenant has where, at most COUNTS_FRESH_SECONDS old; QueueUnavailable as above."""
+
+    def __init__(self, counter: TenantCounter) -> None:
+        super().__init__(counter.read, COUNTS_FRESH_SECONDS)
+        self._counter = counter
+
+    async def own(self, tenant: str, queues: Sequence[QueueStatus], counts: Counts) -> tuple[QueueStatus, ...]:
+        """Return the queues as one tenant may see them, with what stands in its lines now."""
+        return await self._counter.own(tenant, queues, counts)
 
 
 class RecentAgreement(Recent[ProviderState]):

@@ -1,7 +1,6 @@
 """Figures over HTTP: the status of everything and what was spent. A tenant's key sees its own tenant's only."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -10,6 +9,7 @@ from imagequeue.config.errors import LedgerUnavailable
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.queries import check_known, moment
 from imagequeue.producer.door.serving import route
+from imagequeue.producer.door.tenant_status import status_of_tenant
 
 
 def report_routes() -> list[Route]:
@@ -23,11 +23,12 @@ def report_routes() -> list[Route]:
 async def show_status(asked: Asked) -> Response:
     """Show queues, pools, workers and the state of the books; to a tenant's key nothing of others or the machines."""
     check_known(asked.request.query_params, ())
-    status = await asked.door.status.read()
-    if asked.caller.tenant is not None:
-        held = tuple(hold for hold in status.held_tenants if asked.caller.owns(hold.tenant))
-        return JSONResponse(replace(status, held_tenants=held, workers=()).as_json())
-    return JSONResponse({**status.as_json(), **await _agreement(asked)})
+    status, tenant = await asked.door.status.read(), asked.caller.tenant
+    if tenant is None:
+        return JSONResponse({**status.as_json(), **await _agreement(asked)})
+    counts = await asked.door.tenant_counts.read()
+    queues = await asked.door.tenant_counts.own(tenant, status.queues, counts)
+    return JSONResponse(status_of_tenant(status, tenant, queues, at_least=counts.at_least))
 
 
 async def _agreement(asked: Asked) -> Mapping[str, object]:

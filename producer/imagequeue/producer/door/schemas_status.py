@@ -32,14 +32,20 @@ STATUS_OF_ALL: Final = {
         "suspended": YES_NO,
         "totals": {"type": "object"},
         **{name: items({"type": "object"}) for name in ("queues", "pools", "workers", "held_tenants")},
-        "cache": {"type": "object"},
+        "cache": maybe({"type": "object"}),
+        "at_least": YES_NO,
         "reconciliation": maybe(
             items(obj({"org": TEXT, "last": maybe(DAY), "open": items(DAY), "due": items(TEXT)})),
         ),
         "in_doubt": maybe(obj({"attempts": WHOLE, "usd": USD, "oldest": maybe(MOMENT)})),
         "batches": maybe(items({"type": "object"})),
     },
-    "description": "The last three are for keys of all tenants, and null while the ledger does not answer.",
+    "description": (
+        "`reconciliation`, `in_doubt` and `batches` are for keys of all tenants, and null while the ledger does not "
+        "answer. The key of one tenant gets its own counts in `totals` and `queues` (`at_least` says that the newest "
+        "50,000 jobs of all tenants were looked at and there are more), null for what is a sum over tenants, and no "
+        "`workers`."
+    ),
     "examples": [
         {
             "at": "2026-11-22T10:00:00.000000Z",

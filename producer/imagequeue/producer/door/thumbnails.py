@@ -9,11 +9,11 @@ from starlette.routing import Route
 from imagequeue.config.errors import NotFound
 from imagequeue.producer.door.images import (
     CONTENT_POLICY,
-    SHA256,
     asker,
     cache_control,
     check_may_see,
     is_known_to_client,
+    no_image,
 )
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.queries import check_known
@@ -44,10 +44,9 @@ class Thumbnails:
         sha256 = str(asked.request.path_params["sha256"])
         check_known(asked.request.query_params, ("expires", "signature"))
         caller = await asker(asked)
-        exists = SHA256.fullmatch(sha256) is not None and await asked.door.store.exists(sha256)
-        await check_may_see(asked, caller, sha256, exists=exists)
-        if not exists:
-            raise NotFound(f"image {sha256[:64]}: there is none of this digest")
+        await check_may_see(asked, caller, sha256)
+        if not await asked.door.store.exists(sha256):
+            raise no_image(sha256)
         tag = f"{sha256}-thumbnail"
         headers = {
             "ETag": f'"{tag}"',
