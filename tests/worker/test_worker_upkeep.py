@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from imagequeue.config.errors import QueueUnavailable
+from imagequeue.worker import background
 from imagequeue.worker.health import Health
 from imagequeue.worker.upkeep import Upkeep
 
@@ -34,6 +37,58 @@ def test_a_cancellation_that_a_step_swallowed_still_ends_the_loop() -> None:
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(story())
+
+
+def test_a_step_that_breaks_off_on_what_nobody_foresaw_is_tried_again() -> None:
+    async def story() -> None:
+        again = asyncio.Event()
+        left = [KeyError("unforeseen")]
+
+        async def step() -> None:
+            if left:
+                raise left.pop()
+            again.set()
+            await asyncio.sleep(60)
+
+        task = asyncio.create_task(loop_of(Health())._again("reap", 0.0, step))
+        async with asyncio.timeout(5):
+            await again.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_a_loop_that_breaks_off_is_begun_again_and_one_that_has_nothing_to_do_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "AGAIN_SECONDS", 0.0)
+
+    async def story() -> tuple[int, int]:
+        broken, idle = 0, 0
+        again = asyncio.Event()
+
+        async def breaks() -> None:
+            nonlocal broken
+            broken += 1
+            if broken == 3:
+                again.set()
+                await asyncio.sleep(60)
+            raise KeyError("unforeseen")
+
+        async def ends() -> None:
+            nonlocal idle
+            idle += 1
+
+        tasks = background.keep_running({"breaks": breaks, "ends": ends})
+        async with asyncio.timeout(5):
+            await again.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return broken, idle
+
+    assert asyncio.run(story()) == (3, 1)
 
 
 def test_a_step_that_fails_is_noted_and_tried_again() -> None:

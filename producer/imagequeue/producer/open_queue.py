@@ -46,10 +46,9 @@ class OpenQueue:
         """Return the ledger, opened once."""
         async with self._opening:
             if self._ledger is None:
-                from imagequeue.ledger.ledger import Ledger
+                from imagequeue.ledger.opening import open_ledger
 
-                url = self.settings.ledger_url.get_secret_value()
-                self._ledger = await Ledger.open(url, commits_per_second=COMMITS_PER_SECOND)
+                self._ledger = await open_ledger(self.settings, commits_per_second=COMMITS_PER_SECOND)
         return self._ledger
 
     def store(self) -> "ImageStore":

@@ -1,8 +1,10 @@
 """What a worker does beside running jobs: batches, reconciliation, warnings of caps, what lost workers left held."""
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
+import structlog
 
 from imagequeue.config.catalog import Catalog
 from imagequeue.config.clock import SystemClock
@@ -23,6 +25,11 @@ from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.telling import Telling
 
+Loop = Callable[[], Awaitable[None]]
+AGAIN_SECONDS = 2.0
+
+log = structlog.get_logger("imagequeue.worker")
+
 
 def background(
     *,
@@ -34,8 +41,8 @@ def background(
     downloader: Downloader,
     transport: httpx.AsyncBaseTransport,
     health: Health,
-) -> tuple[Coroutine[None, None, None], ...]:
-    """Return the loops, to be run as tasks until the worker ends."""
+) -> dict[str, Loop]:
+    """Return the loops by name, to be run until the worker ends."""
     clock = SystemClock()
     reconciler = Reconciler(
         ledger=ledger,
@@ -63,4 +70,22 @@ def background(
         pace=BatchPace(gather=settings.batch_gather_seconds, poll=settings.batch_poll_seconds),
     )
     cap_watch = CapWatch(ledger=ledger, scripts=scripts, clock=clock)
-    return reconciler.run(), sweeper.run(), batcher.run(), cap_watch.run()
+    return {"reconcile": reconciler.run, "sweep": sweeper.run, "batches": batcher.run, "caps": cap_watch.run}
+
+
+def keep_running(loops: Mapping[str, Loop]) -> list[asyncio.Task[None]]:
+    """Start every loop; cancel the tasks to end them."""
+    return [asyncio.create_task(_kept(name, loop), name=name) for name, loop in loops.items()]
+
+
+async def _kept(name: str, loop: Loop) -> None:
+    """Run a loop until it ends by itself; when it breaks off on what nobody foresaw, say so and begin it again."""
+    this = asyncio.current_task()
+    while this is None or not this.cancelling():
+        try:
+            await loop()
+        except Exception:
+            log.exception("a loop broke off; it is begun again", loop=name, pause_seconds=AGAIN_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from redis.exceptions import RedisError
 
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.queue.claims import Claim, ClaimAnswer, Claims, WorkerGone
@@ -114,6 +113,11 @@ class Engine:
         self._stopping.set()
         self.wake()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to claim nothing more."""
+        return self._stopping.is_set()
+
     def wake(self) -> None:
         """Look at the queues now."""
         self._wake.set()
@@ -154,10 +158,10 @@ class Engine:
         except QueueUnavailable as error:
             self._unsure = True
             self._health.fails("queue", str(error))
-        except RedisError as error:
-            log.exception("the server refused a step")
+        except Exception as error:  # also what nobody foresaw: the calls in flight must land, and work goes on
+            log.exception("a step broke off")
             self._unsure = True
-            self._health.fails("queue", str(error))
+            self._health.fails("queue", f"{type(error).__name__}: {error}")
         return False
 
     async def _pull(self, most: int) -> bool:
@@ -210,7 +214,7 @@ class Engine:
             log.exception("a job's life broke off", job=claim.id)
             try:
                 await self._life.broke_off(claims, claim)
-            except RedisError:
+            except Exception:
                 log.exception("a job could not be given back", job=claim.id)
                 await asyncio.sleep(TROUBLE_SECONDS)
                 self.flight.leave(claim.id)

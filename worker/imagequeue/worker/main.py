@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,14 +14,14 @@ from redis.asyncio import Redis
 from imagequeue.config.catalog import Catalog, load_catalog
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
-from imagequeue.config.errors import ConfigError
+from imagequeue.config.errors import ConfigError, QueueUnavailable
 from imagequeue.config.settings import Settings
 from imagequeue.config.tracing import spans, start_tracing
 from imagequeue.queue.claims import pending
-from imagequeue.queue.scripts import Scripts
+from imagequeue.queue.scripts import TROUBLE, Scripts, unavailable
 from imagequeue.worker import crashpoint
 from imagequeue.worker.assembly import job_life, pace_of, taker
-from imagequeue.worker.background import background
+from imagequeue.worker.background import Loop, background, keep_running
 from imagequeue.worker.board import Board
 from imagequeue.worker.discovery import Discovery
 from imagequeue.worker.engine import Engine, EngineLimits
@@ -41,6 +42,10 @@ BURST_PARTS_PER_SLEEP = 2
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Thousands of calls in flight are long-lived objects; looking through them at every turn costs a tenth of the CPU."""
+
+REGISTER_SECONDS_MAX = 30.0
+"""How long a worker that starts waits for a Redis server that does not answer; then it ends, and says so."""
+REGISTER_AGAIN_SECONDS = 2.0
 
 WEBHOOK_SECONDS_AT_END = 5.0
 """How long a worker that ends waits for webhooks on their way; what is left, others send again."""
@@ -151,8 +156,8 @@ async def _run(
         clock=SystemClock(),
         worker=lambda: identity.claims.worker,
     )
-    also = (hints.listen(), discovery.run(), outbox.run(), reporting.run(), *beside)
-    await _live(settings, board, identity, engine, upkeep, scripts, also)
+    own = {"hints": hints.listen, "limits": discovery.run, "webhooks": outbox.run, "report": reporting.run}
+    await _live(settings, board, identity, engine, upkeep, scripts, {**own, **beside})
     if options.burst:
         await outbox.flush()
     await outbox.finish(WEBHOOK_SECONDS_AT_END)
@@ -177,21 +182,51 @@ async def _live(
     engine: Engine,
     upkeep: Upkeep,
     scripts: Scripts,
-    also: Sequence[Coroutine[None, None, None]],
+    beside: Mapping[str, Loop],
 ) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    await board.refresh(scripts)
-    await identity.born(board.queues)
+    if not await _register(board, identity, scripts, engine):
+        return
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
-    loops = [*upkeep.start(), *(asyncio.create_task(each) for each in also)]
+    loops = [*upkeep.start(), *keep_running(beside)]
     try:
         await engine.run()
     finally:
         await end_tasks(loops)
         identity.keeper.stop()
+        await _retire(identity, board, settings)
+
+
+async def _register(board: Board, identity: Identity, scripts: Scripts, engine: Engine) -> bool:
+    """Look up the board and take a name; False when told to stop before. QueueUnavailable when that takes too long.
+
+    Tried again for a while: a server that is just starting again is no reason to end.
+    """
+    until = time.monotonic() + REGISTER_SECONDS_MAX
+    while not engine.is_stopping:
+        try:
+            await board.refresh(scripts)
+            await identity.born(board.queues)
+        except (QueueUnavailable, *TROUBLE) as error:
+            problem = error if isinstance(error, QueueUnavailable) else unavailable(error)
+            if time.monotonic() >= until:
+                raise problem from error
+            log.warning("waiting for the server", error=str(problem), seconds_max=REGISTER_SECONDS_MAX)
+            await asyncio.sleep(REGISTER_AGAIN_SECONDS)
+        else:
+            return True
+    return False
+
+
+async def _retire(identity: Identity, board: Board, settings: Settings) -> None:
+    worker = identity.claims.worker
+    try:
         returned = await identity.claims.retire(board.queues, ttl_seconds=settings.result_ttl_seconds)
-        log.info("worker stopped", worker=identity.claims.worker, returned=returned)
+    except QueueUnavailable as error:  # the lease runs out by itself, and others take what is left
+        log.warning("worker stopped without the server", worker=worker, error=str(error))
+    else:
+        log.info("worker stopped", worker=worker, returned=returned)
 
 
 def _limits(settings: Settings, options: WorkerOptions) -> EngineLimits:

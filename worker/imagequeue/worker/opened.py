@@ -12,6 +12,7 @@ from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import StoreUnavailable
 from imagequeue.config.settings import Settings
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.opening import open_ledger
 from imagequeue.queue.connection import connect
 from imagequeue.store.store import ImageStore, open_store
 from imagequeue.worker.call import Caller
@@ -40,7 +41,7 @@ class Opened:
 async def open_parts(settings: Settings, url: str) -> AsyncIterator[Opened]:
     """Open them for the length of a block. `url`: the Redis server's."""
     redis, hint_redis = connect(url), connect(url, protocol=2, connections=2)
-    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    ledger = await open_ledger(settings)
     store = open_store(settings.store_url)
     transport = open_transport()
     try:

@@ -76,6 +76,9 @@ class Upkeep:
             except ImageQueueError as error:
                 log.warning("upkeep failed", loop=name, error=str(error))
                 await asyncio.sleep(HEAL_SECONDS)
+            except Exception:  # without reaping, a dead worker's jobs would stand still
+                log.exception("upkeep broke off", loop=name)
+                await asyncio.sleep(HEAL_SECONDS)
             await asyncio.sleep(pause_seconds * (0.75 + random.random() / 2))  # noqa: S311 - spread, not a secret
 
     async def _reap(self) -> None:

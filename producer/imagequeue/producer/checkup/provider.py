@@ -6,7 +6,7 @@ from typing import Final
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.money import format_usd
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.opening import open_ledger
 from imagequeue.ledger.provider_state import OrgAgreement, ProviderState, provider_state
 from imagequeue.producer.checkup.finding import Finding, ok, warn
 
@@ -16,7 +16,7 @@ BATCH_AGE_MAX: Final = timedelta(hours=30)
 
 async def check_provider(settings: Settings) -> list[Finding]:
     """Return the findings about reconciliation, doubts and batches."""
-    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    ledger = await open_ledger(settings)
     now = SystemClock().now()
     keyed = [org.name for org in settings.orgs if org.admin_key is not None]
     try:

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from imagequeue.config.settings import Settings
-from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.opening import open_ledger
 from imagequeue.producer.checkup.finding import Finding, fail, ok, warn
 from imagequeue.store.formats import ImageFacts
 from imagequeue.store.store import open_store
@@ -19,13 +19,12 @@ PROBE_BYTES: Final = 64
 
 async def check_ledger(settings: Settings) -> list[Finding]:
     """Open the ledger, which brings its tables up to date, and ask it a question."""
-    url = settings.ledger_url.get_secret_value()
-    ledger = await Ledger.open(url)
+    ledger = await open_ledger(settings)
     try:
         await ledger.ping()
     finally:
         await ledger.aclose()
-    kind = url.partition(":")[0].partition("+")[0]
+    kind = settings.ledger_url.get_secret_value().partition(":")[0].partition("+")[0]
     if kind == "sqlite" and settings.redis_url is not None:
         says = "SQLite, which serves one machine, while Redis may serve several"
         return [warn("ledger", says, "with more than one machine set IMAGEQUEUE_LEDGER_URL to PostgreSQL")]

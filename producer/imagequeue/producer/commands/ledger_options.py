@@ -28,11 +28,10 @@ def run(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
 
 async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
     from imagequeue.config.settings import load_settings
-    from imagequeue.ledger.ledger import Ledger
+    from imagequeue.ledger.opening import open_ledger
 
     settings = load_settings()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    ledger = await Ledger.open(settings.ledger_url.get_secret_value())
+    ledger = await open_ledger(settings)
     try:
         return await work(ledger)
     finally:

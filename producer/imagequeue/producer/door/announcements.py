@@ -28,6 +28,7 @@ class Announcements:
         self._scripts = scripts
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.closing = False
+        self._heard = True  # so that the first failure is told, and no other of the same outage
 
     @contextmanager
     def of(self, *job_ids: str) -> Iterator[asyncio.Event]:
@@ -54,13 +55,16 @@ class Announcements:
             try:
                 await self._listen()
             except (RedisError, OSError) as error:
-                log.warning("announcements are not heard; trying again", error=str(error))
+                if self._heard:
+                    log.warning("announcements are not heard; trying again", error=str(error))
+                self._heard = False
             self._wake_all()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
         async with self._scripts.redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(f"{self._scripts.keys.own}:events")
+            self._heard = True
             self._wake_all()  # what happened before the subscription was not heard
             while True:
                 message = await channel.get_message(timeout=MESSAGE_SECONDS_MAX)
