@@ -78,7 +78,9 @@ def test_a_lowered_pace_is_never_less_than_it_was_lowered_to(world: World) -> No
     answer = worker.ask(9, PACE)
     assert answer.claims == ()
     assert world.do(pools.states(world.scripts, (NAME,)))[NAME].factor == pytest.approx(0.5)
-    _, answers = world.do(worker.claims.permit(NAME, [(claim, 1)] * 3, image_us=1_000_000, burst_us=1_000_000))
+    _, answers = world.do(
+        worker.claims.permit(NAME, [(claim, 1, 0)] * 3, image_us=1_000_000, token_us=0, burst_us=1_000_000)
+    )
     assert answers.count(True) == 1
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from queue_world import TTL_SECONDS, World, job, plan, pool
 
-from imagequeue.queue.claims import Ending
+from imagequeue.queue.claims import Claim, Ending
 
 ASKS_MAX = 20_000
 LATE_US = 2_000_000.0  # as in claim.lua
@@ -184,3 +184,24 @@ def test_tokens_an_answer_did_not_use_come_back(world: World) -> None:
     back = Ending(status="finished", ttl_seconds=TTL_SECONDS, pool="main|dall-e-3", tokens_us=-10_000_000)
     worker.settle(claim, back)
     assert len(worker.claim()) == 1
+
+
+def test_tokens_an_answer_did_not_use_come_back_to_what_may_be_sent(world: World) -> None:
+    """Both levels are charged by the estimate: else one would hold back what the other has let go."""
+    for _ in range(2):
+        world.put(tokens=10_000)
+    worker = world.worker(plan(pool()))
+    first, second = worker.claim(2)
+
+    def may_send(claim: Claim) -> bool | None:
+        wanted = [(claim, 1, 10_000)]
+        _, (answer,) = world.do(
+            worker.claims.permit("main|dall-e-3", wanted, image_us=0, token_us=1000, burst_us=10_000)
+        )
+        return answer
+
+    assert may_send(first) is True
+    assert may_send(second) is None
+    back = Ending(status="finished", ttl_seconds=TTL_SECONDS, pool="main|dall-e-3", sent_tokens_us=-10_000_000)
+    worker.settle(first, back)
+    assert may_send(second) is True

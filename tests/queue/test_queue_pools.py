@@ -43,7 +43,7 @@ def test_after_a_pause_one_job_goes_first(world: World) -> None:
     assert waiting.claims == ()
     assert waiting.wait_us is not None
     assert 2_000_000 < waiting.wait_us <= 3_000_000
-    assert world.do(worker.claims.permit(NAME, [(probe, 1)], image_us=0, burst_us=0)) == (0, (True,))
+    assert world.do(worker.claims.permit(NAME, [(probe, 1, 0)], image_us=0, token_us=0, burst_us=0)) == (0, (True,))
     waiting = worker.ask(5)
     assert waiting.claims == ()
     assert waiting.wait_us is not None

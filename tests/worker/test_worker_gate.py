@@ -35,8 +35,9 @@ class Sender:
     gates: Gates
 
 
-async def _pool(world: LifeWorld) -> Pool:
-    limits = Limits(images_per_minute=PER_MINUTE, tokens_per_minute=None, source="test")
+async def _pool(world: LifeWorld, unit: str = "images") -> Pool:
+    images, tokens = (PER_MINUTE, None) if unit == "images" else (None, PER_MINUTE)
+    limits = Limits(images_per_minute=images, tokens_per_minute=tokens, source="test")
     return replace(world.board.pools[POOL], limits=limits)
 
 
@@ -57,34 +58,39 @@ def _run(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[N
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("images", [[1] * 30, [1, 4, 10, 1, 1] * 4], ids=["single", "mixed"])
+@pytest.mark.parametrize(
+    ("unit", "weights"),
+    [("images", [1] * 30), ("images", [1, 4, 10, 1, 1] * 4), ("tokens", [1, 4, 10, 1, 1] * 4)],
+    ids=["single", "mixed", "tokens"],
+)
 def test_no_window_of_all_workers_together_holds_more_than_burst_and_rate(
-    server_url: str, tmp_path: Path, images: list[int]
+    server_url: str, tmp_path: Path, unit: str, weights: list[int]
 ) -> None:
     """Two workers on a loop that stands still: in every window of t seconds at most burst + t at the ceiling."""
 
     async def story(world: LifeWorld) -> None:
-        pool = await _pool(world)
-        senders = [await _sender(world, len(images)) for _ in range(2)]
+        pool = await _pool(world, unit)
+        senders = [await _sender(world, len(weights)) for _ in range(2)]
         passed: list[tuple[float, int]] = []
 
         async def one(sender: Sender, claim: Claim, n: int) -> None:
-            assert await sender.gates.passed(sender.claims, claim, pool, n)
+            images, tokens = (n, 0) if unit == "images" else (1, n)
+            assert await sender.gates.passed(sender.claims, claim, pool, images, tokens)
             passed.append((time.monotonic(), n))
 
         tasks = [
             asyncio.create_task(one(sender, claim, n))
             for sender in senders
-            for claim, n in zip(sender.given, images, strict=True)
+            for claim, n in zip(sender.given, weights, strict=True)
         ]
         await asyncio.sleep(0.01)
         time.sleep(0.06)  # noqa: ASYNC251 - a loop that stands still is the case
         await asyncio.gather(*tasks)
-        assert sorted(n for _, n in passed) == sorted(images * 2)
+        assert sorted(n for _, n in passed) == sorted(weights * 2)
         for first, (begun, _) in enumerate(passed):
             for last in range(first, len(passed)):
                 within = sum(n for _, n in passed[first + 1 : last + 1])  # the first may be larger than the bucket
-                allowed = (passed[last][0] - begun + BURST_SECONDS + LATE_SECONDS) / INTERVAL_SECONDS + max(images)
+                allowed = (passed[last][0] - begun + BURST_SECONDS + LATE_SECONDS) / INTERVAL_SECONDS + max(weights)
                 assert within <= allowed
 
     _run(server_url, tmp_path, story)
@@ -97,8 +103,10 @@ def test_a_stopped_job_gives_its_turn_away(server_url: str, tmp_path: Path) -> N
         pool = replace(await _pool(world), limits=Limits(images_per_minute=600, tokens_per_minute=None, source="test"))
         sender = await _sender(world, 22)
         begun = time.monotonic()
-        await sender.gates.passed(sender.claims, sender.given[0], pool, 1)
-        tasks = [asyncio.create_task(sender.gates.passed(sender.claims, claim, pool, 1)) for claim in sender.given[1:]]
+        await sender.gates.passed(sender.claims, sender.given[0], pool, 1, 0)
+        tasks = [
+            asyncio.create_task(sender.gates.passed(sender.claims, claim, pool, 1, 0)) for claim in sender.given[1:]
+        ]
         await asyncio.sleep(0)
         for task in tasks[:-1]:
             task.cancel()
@@ -145,7 +153,7 @@ def test_what_must_not_be_sent_any_more_is_kept_back(
     async def story(world: LifeWorld) -> None:
         pool, sender = await _pool(world), await _sender(world, 1)
         await happens(world, sender)
-        assert not await sender.gates.passed(sender.claims, sender.given[0], pool, 1)
+        assert not await sender.gates.passed(sender.claims, sender.given[0], pool, 1, 0)
 
     _run(server_url, tmp_path, story)
 
@@ -158,7 +166,7 @@ def test_a_strangers_key_in_a_jobs_place_stops_nobody(server_url: str, tmp_path:
         key = world.scripts.keys.job(sender.given[0].id)
         await world.scripts.redis.delete(key)
         await world.scripts.redis.lpush(key, "a stranger's")
-        asked = [sender.gates.passed(sender.claims, claim, pool, 1) for claim in sender.given]
+        asked = [sender.gates.passed(sender.claims, claim, pool, 1, 0) for claim in sender.given]
         assert (await asyncio.gather(*asked))[1]
 
     _run(server_url, tmp_path, story)
@@ -172,7 +180,7 @@ def test_the_probe_itself_is_sent(server_url: str, tmp_path: Path) -> None:
         await pools.refuse(world.scripts, POOL, wait_us=1, reason="test")
         sender = await _sender(world, 2)
         (probe,) = sender.given
-        assert await sender.gates.passed(sender.claims, probe, pool, 1)
+        assert await sender.gates.passed(sender.claims, probe, pool, 1, 0)
 
     _run(server_url, tmp_path, story)
 
@@ -186,7 +194,7 @@ def test_nothing_is_sent_while_the_server_is_away(server_url: str, tmp_path: Pat
         gates = Gates(burst_seconds=BURST_SECONDS, health=health)
         nowhere = connect("redis://127.0.0.1:1")
         away = Claims(Scripts(nowhere, world.scripts.keys), sender.claims.worker)
-        assert not await gates.passed(away, sender.given[0], pool, 1)
+        assert not await gates.passed(away, sender.given[0], pool, 1, 0)
         await nowhere.aclose()
         assert health.sick == ("queue",)
 

@@ -114,8 +114,9 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a claimed job ends: RQ's status, the value or error kept for RQ, and the correction of the token pace.
+    """How a claimed job ends: RQ's status, the value or error kept for RQ, and the corrections of the token pace.
 
+    `tokens_us` corrects the level charged when it was claimed, `sent_tokens_us` the one charged when it was sent.
     `stored` is the result to keep for `stored_seconds` if the job takes part in the cache, `source` where its images
     came from.
     """
@@ -127,6 +128,7 @@ class Ending:
     worked_seconds: float = 0.0
     pool: str = ""
     tokens_us: float = 0.0
+    sent_tokens_us: float = 0.0
     stored: str = ""
     stored_seconds: int = 0
     source: Literal["", "made", "cached"] = ""
@@ -163,15 +165,18 @@ class Claims:
         )
 
     async def permit(
-        self, pool: str, wanted: Sequence[tuple[Claim, int]], *, image_us: float, burst_us: float
+        self, pool: str, wanted: Sequence[tuple[Claim, int, int]], *, image_us: float, token_us: float, burst_us: float
     ) -> tuple[int, tuple[bool | None, ...]]:
-        """Say which claimed jobs, each with its number of images, may be sent now.
+        """Say which claimed jobs, each with its images and its estimate of tokens, may be sent now.
 
         For each: True, False (give it back), or None (ask again, after the microseconds that come first in the answer).
-        `image_us` is what one image takes at the pool's ceiling, 0 for none; PERMITS_MAX jobs at most.
+        `image_us`, `token_us` are what one image or token takes at the pool's ceiling, 0 for none; PERMITS_MAX jobs at
+        most.
         """
-        jobs: list[Argument] = [part for claim, images in wanted for part in (claim.id, claim.delivery, images)]
-        wait_us, answers = await self._scripts.run("permit", [self.worker, pool, image_us, burst_us, *jobs])
+        jobs: list[Argument] = []
+        for claim, images, tokens in wanted:
+            jobs += (claim.id, claim.delivery, images, tokens)
+        wait_us, answers = await self._scripts.run("permit", [self.worker, pool, image_us, token_us, burst_us, *jobs])
         return int(wait_us), tuple(PERMIT_ANSWERS[answer] for answer in answers)
 
     async def cleared(self, claim: Claim) -> int:
@@ -193,7 +198,7 @@ class Claims:
         arguments: list[Argument] = [
             self.worker, claim.id, claim.delivery, ending.status, ending.ttl_seconds, kind, name, value,
             f"{ending.worked_seconds:.6f}", error, ending.pool, f"{ending.tokens_us:.0f}",
-            ending.stored, ending.stored_seconds, ending.source,
+            ending.stored, ending.stored_seconds, ending.source, f"{ending.sent_tokens_us:.0f}",
         ]  # fmt: skip
         return bool(await self._ends.run("settle", arguments))
 

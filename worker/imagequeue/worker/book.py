@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
+from imagequeue.config.admission import tokens_of
 from imagequeue.config.catalog import Catalog, Model, Usage, price_call, price_job_upper_bound
 from imagequeue.config.catalog.delivery import Delivered
 from imagequeue.config.job import Job
@@ -10,12 +11,20 @@ from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
 from imagequeue.config.tenant_caps import TenantCaps
 from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Saving, Settlement
+from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim
 from imagequeue.queue.stored import Stored
 from imagequeue.store.store import StoredImage
 from imagequeue.worker.answer import Answer, Result
 from imagequeue.worker.pictures import Picture
 from imagequeue.worker.verdict import Images, Verdict
+
+
+def call_tokens(job: Job, model: Model, pool: Pool, catalog: Catalog) -> int:
+    """Return the estimate of what one call takes of its pool's token ceiling; 0 where that has none."""
+    if pool.limits.tokens_per_minute is None:
+        return 0
+    return tokens_of(job.model_copy(update={"model": model.name}), catalog)
 
 
 def hold_request(

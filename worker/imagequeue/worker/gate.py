@@ -28,6 +28,7 @@ class Waiter:
 
     claim: Claim
     images: int
+    tokens: int
     may_send: asyncio.Future[bool]
 
 
@@ -42,10 +43,10 @@ class Gate:
     waiting: deque[Waiter] = field(default_factory=deque)
     asking: asyncio.Task[None] | None = None
 
-    async def passed(self, claim: Claim, images: int) -> bool:
+    async def passed(self, claim: Claim, images: int, tokens: int) -> bool:
         """Return True when the call may be sent now, False when it must not be sent."""
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.waiting.append(Waiter(claim=claim, images=images, may_send=turn))
+        self.waiting.append(Waiter(claim=claim, images=images, tokens=tokens, may_send=turn))
         if self.asking is None:
             self.asking = asyncio.create_task(self._ask_until_empty())
         return await turn
@@ -68,8 +69,9 @@ class Gate:
         try:
             wait_us, answers = await self.claims.permit(
                 self.pool.name,
-                [(each.claim, each.images) for each in asked],
+                [(each.claim, each.images, each.tokens) for each in asked],
                 image_us=unit_us(self.pool.limits.images_per_minute, 1.0),
+                token_us=unit_us(self.pool.limits.tokens_per_minute, 1.0),
                 burst_us=self.burst_seconds * SENDS_PER_BURST * 1_000_000,
             )
         except QueueUnavailable as error:  # without the server nothing is sent
@@ -100,10 +102,13 @@ class Gates:
         self._health = health
         self._gates: dict[str, Gate] = {}
 
-    async def passed(self, claims: Claims, claim: Claim, pool: Pool, images: int) -> bool:
-        """Return True when a call of this pool may be sent now, False when it must not be sent."""
+    async def passed(self, claims: Claims, claim: Claim, pool: Pool, images: int, tokens: int) -> bool:
+        """Return True when a call of this pool may be sent now, False when it must not be sent.
+
+        `tokens` is the estimate of what the call takes of the token ceiling.
+        """
         gate = self._gates.get(pool.name)
         if gate is None or gate.pool is not pool or gate.claims is not claims:  # else a new limit, or a new name
             gate = Gate(claims=claims, pool=pool, burst_seconds=self._burst_seconds, health=self._health)
             self._gates[pool.name] = gate
-        return await gate.passed(claim, images)
+        return await gate.passed(claim, images, tokens)

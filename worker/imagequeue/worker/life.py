@@ -233,7 +233,7 @@ class JobLife:
                 await self._parts.returns.back(work.claims, work.claim, reason="cancelled before it was sent")
             return
         try:
-            may_send = await self._parts.gates.passed(work.claims, work.claim, work.pool, work.job.n)
+            may_send = await self._passed_gate(work)
         except asyncio.CancelledError:
             await self._unsent(work, held, "the worker stopped")
             raise
@@ -241,6 +241,10 @@ class JobLife:
             await self._call(work, held)
         else:
             await self._unsent(work, held, "it must not be sent any more")
+
+    async def _passed_gate(self, work: Work) -> bool:
+        tokens = book.call_tokens(work.job, work.model, work.pool, self._parts.catalog)
+        return await self._parts.gates.passed(work.claims, work.claim, work.pool, work.job.n, tokens)
 
     async def _is_unanswered(self, work: Work, held: Held) -> bool:
         """Whether an unanswered call holds the job back, since nobody has said yet that it may go again."""

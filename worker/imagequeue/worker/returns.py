@@ -73,7 +73,10 @@ class Returns:
         stored: str,
     ) -> None:
         """The job succeeded; the token pace is corrected by what the answer really used, the cache keeps `stored`."""
-        tokens_us = self._token_correction(job, model, pool, usage)
+        used = 0 if usage is None else usage.total - book.call_tokens(job, model, pool, self._catalog)
+        tokens_us, sent_tokens_us = (
+            used * unit_us(pool.limits.tokens_per_minute, fraction) for fraction in (self._settings.pace_fraction, 1.0)
+        )
         await self._settle(
             claims,
             claim,
@@ -84,6 +87,7 @@ class Returns:
                 worked_seconds=worked_seconds,
                 pool=pool.name if tokens_us else "",
                 tokens_us=tokens_us,
+                sent_tokens_us=sent_tokens_us,
                 stored=stored,
                 stored_seconds=self._settings.cache_ttl_seconds,
                 source="made",
@@ -293,9 +297,3 @@ class Returns:
     def _failed(self, code: str, message: str, *, retryable: bool) -> Ending:
         error = {"code": code, "message": message, "retryable": retryable}
         return Ending(status="failed", ttl_seconds=self._settings.result_ttl_seconds, error=error)
-
-    def _token_correction(self, job: Job, model: Model, pool: Pool, usage: Usage | None) -> float:
-        if usage is None or pool.limits.tokens_per_minute is None:
-            return 0.0
-        estimate = tokens_of(job.model_copy(update={"model": model.name}), self._catalog)
-        return (usage.total - estimate) * unit_us(pool.limits.tokens_per_minute, self._settings.pace_fraction)

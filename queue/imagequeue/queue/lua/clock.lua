@@ -7,9 +7,8 @@
 -- What a person named, not_before and deadline, stays as it was named.
 local SET_BACK_US_MIN = 1000 -- less than a worker needs to say that it lives: two clocks of one server do not differ
 local SET_BACK_JOBS_MAX = 10000 -- waiting jobs that are looked at
-local MOMENTS = {'image_tat', 'token_tat', 'sent_tat', 'paused_until', 'probe_until', 'suspended_until', 'suspended_at', 'factor_at',
-  'refused_at', 'pressed_at', 'trouble_at', 'flow_at', 'opened_at',
-  'trial_at'}
+local MOMENTS = {'image_tat', 'token_tat', 'sent_tat', 'sent_token_tat', 'paused_until', 'probe_until', 'suspended_until',
+  'suspended_at', 'factor_at', 'refused_at', 'pressed_at', 'trouble_at', 'flow_at', 'opened_at', 'trial_at'}
 
 local function set_back_fields(key, names, by)
   for index, value in ipairs(redis.call('HMGET', key, unpack(names))) do

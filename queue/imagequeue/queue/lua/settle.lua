@@ -4,6 +4,7 @@
 --   ARGV[8] = RQ's result type (1 successful, 2 failed)   ARGV[9] = RQ's result field   ARGV[10] = its value
 --   ARGV[11] = seconds it ran   ARGV[12] = error, JSON ('' = none)
 --   ARGV[13] = pool ('' = no correction)   ARGV[14] = microseconds of token pace to add (negative: give back)
+--   ARGV[18] = the same at the provider's ceiling, for the level that is charged when a call is sent
 --   ARGV[15] = the result to store, JSON, if the job takes part in the cache ('' = none)   ARGV[16] = seconds it is kept
 --   ARGV[17] = where its images came from: made or cached ('' = it has none)
 -- Returns 1, or 0 when the claim is somebody else's by now.
@@ -42,7 +43,8 @@ if redis.call('EXISTS', worker_key) == 1 then
 end
 if ARGV[13] ~= '' then
   local pool = pool_key(ARGV[13])
-  local tat = tonumber(redis.call('HGET', pool, 'token_tat') or '0')
-  redis.call('HSET', pool, 'token_tat', whole(math.max(tat + tonumber(ARGV[14]), 0)))
+  local tats = redis.call('HMGET', pool, 'token_tat', 'sent_token_tat')
+  redis.call('HSET', pool, 'token_tat', whole(math.max(tonumber(tats[1] or '0') + tonumber(ARGV[14]), 0)),
+    'sent_token_tat', whole(math.max(tonumber(tats[2] or '0') + tonumber(ARGV[18]), 0)))
 end
 return 1
