@@ -58,6 +58,7 @@ soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check ever
 	$(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),1000) --jobs $(or $(JOBS),100000) --server $(or $(SERVER),valkey) --ledger $(or $(LEDGER),sqlite) $(if $(SEED),--seed $(SEED))
 	SOAK_FULL=1 $(BIN)/pytest -n 0 tests/soak/test_soak_replies.py
 	SOAK_FULL=1 LEDGER_HISTORIES=300 $(BIN)/pytest -n 0 tests/ledger/test_ledger_machine.py tests/ledger/test_ledger_cap_processes.py
+	BACKLOG_JOBS=100000 $(BIN)/pytest -n 0 tests/queue/test_queue_claim_order.py
 	FUZZED_BODIES=10000 FUZZED_HASHES=10000 $(BIN)/pytest -n 0 tests/door/test_door_fuzzed_bodies.py tests/queue/test_queue_hostile.py
 
 requirements: ## pin every dependency again, with hashes

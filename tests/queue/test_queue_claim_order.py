@@ -1,9 +1,14 @@
 """Who is served next: priority, age, tenants by weight, shares of lower priorities, pools by weight."""
 
+import os
 from collections import Counter
 
 import pytest
 from queue_world import DEFAULT, LOW, QUEUES, World, plan, pool
+
+BACKLOG_JOBS = int(os.environ.get("BACKLOG_JOBS", "500"))
+FILL_JOBS = 500
+ROUNDS_MAX = 2
 
 
 def order(world: World, count: int, **how: object) -> list[str]:
@@ -84,6 +89,20 @@ def test_tenants_take_turns_whatever_their_backlog(world: World) -> None:
     small = world.fill(10, tenant="small")
     got = order(world, 21)
     assert set(small) <= set(got)
+
+
+@pytest.mark.parametrize("images", [1, 4], ids=["single", "fours"])
+def test_another_tenants_backlog_delays_a_single_job_by_two_rounds_at_most(world: World, images: int) -> None:
+    """A round gives each tenant as many images as the largest job has; BACKLOG_JOBS=100000 for the full number."""
+    for _ in range(BACKLOG_JOBS // FILL_JOBS):
+        world.fill(FILL_JOBS, tenant="large")
+    worker = world.worker()
+    worker.claim(7)
+    for name in [name for line in world.lines().values() for name in line][: ROUNDS_MAX * 10]:
+        world.raw.hset(world.keys.job(name), "iq_n", images)
+    single = world.put(tenant="small")
+    started = [claim.id for _ in range(ROUNDS_MAX) for claim in worker.claim()]
+    assert single in started
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(1.0, 20), (3.0, 30), (0.25, 8)])
