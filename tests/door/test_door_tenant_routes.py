@@ -3,47 +3,21 @@
 The routes are the application's own. A new one without a case here fails.
 """
 
-import io
+import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
-from door_stack import Stack, ended, make_key
-from PIL import Image
+from door_stack import Stack, eventually
+from door_tenants import LATER, Ask, Victim, a_thief, a_victim, leaked, png, state_of
 
 from imagequeue.producer.door.app import api_routes
 
 pytestmark = pytest.mark.xdist_group("door")
 
-LATER = "2999-01-01T00:00:00Z"
 JOB = {"prompt": "a lighthouse", "model": "dall-e-3", "not_before": LATER}
-FORBIDDEN = 403
-
-
-@dataclass(frozen=True, kw_only=True)
-class Victim:
-    """A tenant with a job that waits, one that has images, an uploaded image; all marked with words of its own."""
-
-    client: httpx.Client
-    tenant: str
-    mark: str
-    waiting: str
-    done: str
-    made: str
-    uploaded: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """One request of the other tenant's; `fine` are the statuses that it may get without being shown anything."""
-
-    path: str
-    fine: tuple[int, ...] = (FORBIDDEN,)
-    sent: dict[str, Any] = field(default_factory=dict)
 
 
 Asks = Callable[[Victim], list[Ask]]
@@ -178,49 +152,15 @@ ROUTES = [(method, route.path) for route in api_routes() for method in sorted((r
 @pytest.fixture(scope="module")
 def victim(stack: Stack) -> Iterator[Victim]:
     """Yield a tenant with things of its own."""
-    tenant, mark = f"v{uuid4().hex}", f"m{uuid4().hex}"
-    with client_of(stack, tenant, ("submit", "read")) as client:
-        marked = {"prompt": f"a lighthouse {mark}", "model": "dall-e-3", "tags": {"mark": mark}, "intent": mark}
-        done = ended(client, client.post("/v1/jobs", json=marked).json()["id"])
-        waiting = client.post("/v1/jobs", json=marked | {"not_before": LATER}).json()["id"]
-        uploaded = client.post("/v1/images", content=png()).json()["images"][0]["sha256"]
-        yield Victim(
-            client=client,
-            tenant=tenant,
-            mark=mark,
-            waiting=waiting,
-            done=done["id"],
-            made=done["images"][0]["sha256"],
-            uploaded=uploaded,
-        )
+    with a_victim(stack) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def thief(stack: Stack) -> Iterator[httpx.Client]:
-    """Yield the client of another tenant whose key may do everything that a key bound to a tenant can."""
-    with client_of(stack, f"t{uuid4().hex}", ("submit", "read", "admin")) as client:
+    """Yield the client of another tenant."""
+    with a_thief(stack) as client:
         yield client
-
-
-def client_of(stack: Stack, tenant: str, scopes: tuple[str, ...]) -> httpx.Client:
-    """Return a client with a key of its own that is bound to a tenant."""
-    token = make_key(stack.data_dir, "tenants", scopes=scopes, tenant=tenant)
-    return httpx.Client(base_url=stack.url, timeout=30, headers={"Authorization": f"Bearer {token}"})
-
-
-def png() -> bytes:
-    """Return an image that nobody else has."""
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), tuple(uuid4().bytes[:3])).save(file, "PNG", comment=uuid4().hex)
-    return file.getvalue()
-
-
-def state_of(victim: Victim) -> tuple[list[Any], list[str], Any]:
-    """Return all that the victim sees of its own."""
-    own = [victim.client.get(f"/v1/jobs/{one}").json() for one in (victim.waiting, victim.done)]
-    listed = sorted(job["id"] for job in victim.client.get("/v1/jobs", params={"limit": 1000}).json()["jobs"])
-    summary = victim.client.get("/v1/ledger/summary", params={"group_by": "tenant,intent"}).json()
-    return own, listed, summary
 
 
 def test_every_route_has_a_case_and_every_case_a_route() -> None:
@@ -235,10 +175,7 @@ def test_another_tenants_things_are_neither_shown_nor_changed(
     for ask in CASES[method, path](victim):
         answer = thief.request(method, ask.path, **ask.sent)
         assert answer.status_code in ask.fine, (ask, answer.text)
-        shown = answer.text + str(answer.headers)
-        named = ask.path + str(ask.sent)
-        for secret in (victim.tenant, victim.mark, victim.waiting, victim.done, victim.made, victim.uploaded):
-            assert secret not in shown or (secret in named and answer.status_code >= 400), (ask, secret)
+        assert not leaked(victim, ask, answer), ask
     assert state_of(victim) == before
 
 
@@ -256,3 +193,63 @@ def test_the_tenant_itself_sees_all_that_the_other_was_not_shown(victim: Victim)
     for digest in (victim.made, victim.uploaded):
         assert victim.client.get(f"/v1/images/{digest}").status_code == 200
         assert victim.client.get(f"/v1/images/{digest}/thumbnail").status_code == 200
+
+
+def told(answer: httpx.Response, *named: str) -> tuple[int, str]:
+    """Return an answer without what is different each time: the request's id, and what was asked for."""
+    body = answer.text.replace(answer.headers["x-request-id"], "")
+    for word in named:
+        body = body.replace(word, "")
+    return answer.status_code, body
+
+
+def test_whether_another_tenant_has_something_is_not_told(victim: Victim, thief: httpx.Client) -> None:
+    """Ids that follow from an idempotency key can be computed, and digests by whoever has the image."""
+    nothing = "0" * 32
+    for tail in ("", "/events", "/webhooks"):
+        asked = [thief.get(f"/v1/jobs/{one}{tail}") for one in (victim.waiting, victim.done, nothing)]
+        named = (victim.waiting, victim.done, nothing)
+        assert len({told(answer, *named) for answer in asked}) == 1, tail
+    for act in ("cancel", "retry", "keep", "priority"):
+        body = {"priority": "high"} if act == "priority" else {}
+        done, none = (thief.post(f"/v1/jobs/{one}/{act}", json=body) for one in (victim.done, nothing))
+        assert told(done, victim.done) == told(none, nothing), act
+    digests = (victim.made, victim.uploaded, "0" * 64)
+    for tail in ("", "/thumbnail"):
+        for headers in ({}, {"If-None-Match": "*"}):
+            asked = [thief.get(f"/v1/images/{one}{tail}", headers=headers) for one in digests]
+            assert len({told(answer) for answer in asked}) == 1, (tail, headers)
+    edits = [
+        {"prompt": "x", "model": "gpt-image-2", "operation": "edit", "images": [f"sha256:{one}"]} for one in digests
+    ]
+    assert len({told(thief.post("/v1/jobs", json=one), *digests) for one in edits}) == 1
+
+
+def test_the_status_counts_a_tenants_own_jobs(victim: Victim, thief: httpx.Client, stack: Stack) -> None:
+    eventually(lambda: victim.client.get("/v1/status").json()["totals"]["waiting"] > 0)  # it may be a second old
+    own, others = victim.client.get("/v1/status").json(), thief.get("/v1/status").json()
+    assert {name: own["totals"][name] for name in ("queued", "running", "waiting", "failed")} == {
+        "queued": 0, "running": 0, "waiting": 1, "failed": 0,
+    }  # fmt: skip
+    assert not any(others["totals"].values())
+    assert all(queue["oldest_s"] is None for queue in others["queues"])
+    assert (own["cache"], own["at_least"], own["workers"]) == (None, False, [])
+    for pool in own["pools"]:
+        assert pool["images_per_minute"] is not None
+        assert [pool[name] for name in ("used_share", "images_started", "calls_refused")] == [None] * 3
+    with stack.client("reader") as reader:
+        everything = reader.get("/v1/status").json()
+    assert everything["totals"]["waiting"] >= own["totals"]["waiting"]
+    assert sum(pool["images_started"] for pool in everything["pools"]) >= 1
+
+
+def test_where_a_page_ended_is_told_to_its_own_tenant_only(victim: Victim, thief: httpx.Client) -> None:
+    page = victim.client.get("/v1/jobs", params={"limit": 1}).json()
+    cursor = page["next"]
+    plain = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    assert not any(word in plain for word in (b"dall-e-3", page["jobs"][0]["id"].encode()))
+    following = victim.client.get("/v1/jobs", params={"limit": 1, "after": cursor}).json()["jobs"]
+    assert {page["jobs"][0]["id"], following[0]["id"]} == {victim.waiting, victim.done}
+    for who, given in ((thief, cursor), (victim.client, cursor[:-2] + "AA"), (victim.client, "é"), (victim.client, "")):
+        refused = who.get("/v1/jobs", params={"after": given})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "after")

@@ -26,12 +26,12 @@ def admit(
 ) -> Admitted:
     """Return the job with its model decided; JobRefused names the field that its model does not accept.
 
-    A job that names no model gets the first of `preference` that is `served`; a webhook that it names must be one of
-    `webhooks`.
+    A job that names no model gets the first of `preference` that is `served` and does what it asks for; a webhook that
+    it names must be one of `webhooks`.
     """
     check_webhook(job, webhooks)
     if job.model is None:
-        job = job.model_copy(update={"model": choose_model(job, preference, served)})
+        job = job.model_copy(update={"model": choose_model(job, _able(job, catalog, preference), served)})
     checked = check_job(job, catalog)
     return Admitted(job=checked, tokens=tokens_of(checked, catalog))
 

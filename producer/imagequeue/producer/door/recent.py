@@ -14,7 +14,7 @@ from imagequeue.queue.tenant_counts import Counts, TenantCounter
 
 FRESH_SECONDS: Final = 1.0
 AGREEMENT_FRESH_SECONDS: Final = 5.0
-COUNTS_FRESH_SECONDS: Final = 2.0
+COUNTS_FRESH_SECONDS: Final = 1.0
 
 Value = TypeVar("Value")
 
