@@ -5,6 +5,7 @@ import base64
 import hashlib
 import http.client
 import io
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,13 +18,18 @@ import pytest
 from door_stack import Stack, ended
 from PIL import Image
 
+from imagequeue.config.settings import load_settings
+from imagequeue.producer.door.app import build_app
 from imagequeue.producer.door.forms import FORM_BYTES_MAX
+from imagequeue.producer.door.main import opened_door
+from imagequeue.producer.door.mounts import Mounted
 from imagequeue.producer.inputs import INPUT_BYTES_MAX
 from imagequeue.simulator.faults import Fault
 
 pytestmark = pytest.mark.xdist_group("door")
 
 PNG = b"\x89PNG\r\n\x1a\n"
+NO_KEYS = {"IMAGEQUEUE_API_KEYS_FILE": "no-keys.json"}
 
 
 def picture(image_format: str = "PNG", size: tuple[int, int] = (64, 64), mode: str = "RGB") -> bytes:
@@ -126,6 +132,48 @@ def test_a_variation_by_json_with_a_data_url_and_with_an_uploaded_reference(stac
         job = view_of(stack, answer.headers)["job"]
         assert isinstance(job, dict)
         assert job["operation"] == "variation"
+
+
+@pytest.mark.parametrize(("operation", "model"), [("edit", "gpt-image-2"), ("variation", "dall-e-2")])
+def test_a_job_that_names_no_model_gets_one_that_does_it(red: httpx.Client, operation: str, model: str) -> None:
+    """The first preferred one that does, else any that does: dall-e-3, the first of all, does neither."""
+    job = {"operation": operation, "images": [upload(red, picture())], "not_before": "2999-01-01T00:00:00Z"}
+    made = red.post("/v1/jobs", json=job | ({"prompt": "a hat"} if operation == "edit" else {}))
+    assert made.status_code == 202, made.text
+    assert red.get(f"/v1/jobs/{made.json()['id']}").json()["job"]["model"] == model
+
+
+def test_a_variation_that_no_organization_serves_is_the_clients_own_error(stack: Stack) -> None:
+    """Before anything is queued: the API's 404 for a model that is named, a 400 when there is none to choose."""
+    (org,) = json.loads(stack.environ["IMAGEQUEUE_ORGS"])
+    org["limits"]["dall-e-2"] = {"images_per_minute": 0}
+    settings = load_settings(stack.environ | {"IMAGEQUEUE_ORGS": json.dumps([org])} | NO_KEYS, stack.data_dir)
+
+    async def ask() -> None:
+        async with (
+            opened_door(settings, may_be_open=True) as door,
+            httpx.AsyncClient(transport=httpx.ASGITransport(build_app(door, Mounted()))) as http,
+            openai.AsyncOpenAI(
+                base_url="http://localhost/v1", api_key="none", http_client=http, max_retries=0
+            ) as client,
+        ):
+            image = ("cat.png", picture())
+            with pytest.raises(openai.NotFoundError) as refused:
+                await client.images.create_variation(image=image, model="dall-e-2")
+            assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
+            with pytest.raises(openai.NotFoundError):
+                await client.models.retrieve("dall-e-2")
+            with pytest.raises(openai.BadRequestError, match="none of dall-e-2 is served") as none:
+                await client.images.create_variation(image=image)
+            assert none.value.param == "model"
+            assert "x-imagequeue-job" not in refused.value.response.headers
+            listed = {model.id async for model in client.models.list()}
+            assert "dall-e-3" in listed
+            assert "dall-e-2" not in listed
+            assert (await client.models.retrieve("dall-e-3")).id == "dall-e-3"
+
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        asyncio.run(ask())
 
 
 def test_a_variation_of_a_model_that_makes_none_says_which_field_is_wrong(red: httpx.Client) -> None:

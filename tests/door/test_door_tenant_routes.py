@@ -126,6 +126,7 @@ CASES: dict[tuple[str, str], Asks] = {
     ("GET", "/v1/images/{sha256}"): by_digest(),
     ("GET", "/v1/images/{sha256}/thumbnail"): by_digest("/thumbnail"),
     ("GET", "/v1/models"): own("/v1/models"),
+    ("GET", "/v1/models/{model}"): own("/v1/models/dall-e-3"),
     ("GET", "/v1/status"): own("/v1/status"),
     ("GET", "/v1/plan"): own("/v1/plan", params={"images_per_day": "1000"}),
     ("GET", "/v1/ledger/summary"): summaries,

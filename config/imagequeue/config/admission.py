@@ -37,9 +37,9 @@ def admit(
 
 
 def _able(job: Job, catalog: Catalog, preference: Sequence[str]) -> Sequence[str]:
-    """The preferred models that do what is asked for; all of them when none does, so that the refusal names one."""
-    known = [catalog.models[name] for name in preference if name in catalog.models]
-    return [model.name for model in known if job.operation in model.accepts.operations] or preference
+    """The preferred models that do what is asked for, else all that do; the preferred ones when there is none."""
+    able = [model.name for model in catalog.models.values() if job.operation in model.accepts.operations]
+    return [name for name in preference if name in able] or able or preference
 
 
 def tokens_of(job: Job, catalog: Catalog) -> int:

@@ -1,7 +1,7 @@
 """Cursors as a tenant's key gets them: sealed, since a page may end at a job of somebody else's. Pure but for chance.
 
 A list goes through jobs of all tenants, so that where it goes on is told by an id and a time that may be another's.
-They are encrypted (SHAKE-256 of key and nonce is the key stream) and authenticated (HMAC-SHA256), for each tenant apart.
+They are encrypted (SHAKE-256 of key and nonce is the key stream) and authenticated (HMAC-SHA256), for one tenant each.
 """
 
 import base64

@@ -196,6 +196,16 @@ def _images() -> dict[str, Any]:
         },
         "/v1/images/{sha256}": {"get": show},
         "/v1/models": {"get": operation("listModels", "Models that are served", 200, schemas.MODELS)},
+        "/v1/models/{model}": {
+            "get": operation(
+                "showModel",
+                "One of the models that are served",
+                200,
+                schemas.MODEL,
+                parameters=[in_path("model", "^[^/]{1,64}$")],
+                errors=(404,),
+            )
+        },
     }
 
 

@@ -19,6 +19,7 @@ from imagequeue.config.job import Operation
 from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.links import signed
 from imagequeue.producer.door.openai_answer import failure, success
+from imagequeue.producer.door.openai_models import is_served, model_routes, no_model
 from imagequeue.producer.door.openai_request import Shape, Wanted, read_patience, read_request, shape_of
 from imagequeue.producer.door.openai_stream import MEDIA_TYPE, completed_events, error_event, sketch_event
 from imagequeue.producer.door.parts import Asked
@@ -36,7 +37,7 @@ from imagequeue.producer.door.problems import (
 )
 from imagequeue.producer.door.prompts import findings_headers
 from imagequeue.producer.door.queries import check_known
-from imagequeue.producer.door.serving import ANY_KEY, route
+from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import image_url
 from imagequeue.producer.door.sketching import until_ended
 from imagequeue.producer.door.submitting import entry_of_job, submit
@@ -60,10 +61,7 @@ log = structlog.get_logger("imagequeue.door")
 
 def openai_routes() -> list[Route]:
     """Return the routes that speak the image API's contract."""
-    return [
-        route("/v1/images/generations", "POST", generate, scope="submit"),
-        route("/v1/models", "GET", list_models, scope=ANY_KEY),
-    ]
+    return [route("/v1/images/generations", "POST", generate, scope="submit"), *model_routes()]
 
 
 async def generate(asked: Asked) -> Response:
@@ -141,25 +139,11 @@ async def _events(
             yield error_event(problem_of(error) or unexpected())
 
 
-async def list_models(asked: Asked) -> Response:
-    """List the models of the catalog that a configured organization can be expected to serve."""
-    check_known(asked.request.query_params, ())
-    status = await asked.door.status.read()
-    served = {name for pool in status.pools for name in pool.models}
-    models = [asked.door.catalog.models[name] for name in asked.door.catalog.models if name in served]
-    rows = []
-    for model in models:
-        ends = model.lifecycle.ends
-        row = {"id": model.name, "object": "model", "created": 0, "owned_by": "imagequeue"}
-        rows.append({**row, "shutdown_date": None if ends is None else ends.isoformat()})
-    return JSONResponse({"object": "list", "data": rows})
-
-
 def _entry(asked: Asked, wanted: Wanted) -> Entry:
     """The checked entry; a model that nobody knows is the API's own 404."""
     model = wanted.job.model
     if model is not None and model not in asked.door.catalog.models:
-        raise Problem(404, f"The model '{model}' does not exist.", code="model_not_found", param="model")
+        raise no_model(model)
     entry = entry_of_job(asked.door, asked.caller, wanted.job)
     if wanted.stream and not asked.door.catalog.model(str(entry.job.model)).accepts.partial_images_max:
         raise refused("stream", f"{entry.job.model} does not stream; accepted: false, or leave it out")
@@ -167,14 +151,16 @@ def _entry(asked: Asked, wanted: Wanted) -> Entry:
 
 
 async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> None:
-    """Problem 429 before anything is queued, when the line is longer than the client's patience.
+    """Problem 429 before anything is queued, when the line is longer than the client's patience; 404 without a line.
 
-    What a stored result answers stands in no line.
+    What a stored result answers stands in no line. A door that has no organizations cannot know what is served.
     """
     flight = entry.flight
     if flight is not None and flight.mode == "use" and await has_stored(asked.door.scripts, flight.form):
         return
     status = await asked.door.status.read()
+    if asked.door.settings.orgs and not is_served(str(entry.job.model), status):
+        raise no_model(str(entry.job.model))
     expected = wait_seconds(entry, status, asked.door.settings.pace_fraction)
     if expected <= patience_seconds:
         return

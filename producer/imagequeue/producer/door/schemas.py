@@ -236,7 +236,16 @@ GENERATED: Final = {
         "usage": {"type": "object"},
     },
 }
-MODELS: Final = obj({"object": {"const": "list"}, "data": items({"type": "object"})})
+MODEL: Final = obj(
+    {
+        "id": TEXT,
+        "object": {"const": "model"},
+        "created": WHOLE,
+        "owned_by": TEXT,
+        "shutdown_date": maybe({"type": "string", "format": "date"}),
+    }
+)
+MODELS: Final = obj({"object": {"const": "list"}, "data": items(MODEL)})
 HEALTH: Final = {"type": "object", "required": ["status"], "additionalProperties": TEXT}
 RETRY: Final = {
     "type": "object",
