@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What does not need one another is set up side by side.
 MAKEFLAGS += --jobs=3
 
-.PHONY: help install demo test check soak benchmark requirements clean
+.PHONY: help install demo test check lint types layers soak benchmark requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,10 +45,16 @@ $(EXPORTER_STAMP): $(STAMP) requirements/rq-exporter.txt requirements/older-pyth
 demo: install ## see the whole product work on this machine, with a simulated provider
 	$(BIN)/imagequeue demo
 
-check: $(DEV_STAMP) ## lint, types, direction of imports
+check: lint types layers ## lint, types, direction of imports
+
+lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
 	$(BIN)/mypy
+
+layers: $(DEV_STAMP)
 	$(BIN)/lint-imports
 
 test: check $(NODE_STAMP) $(EXPORTER_STAMP) ## check, then all tests
