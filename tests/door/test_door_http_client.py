@@ -188,7 +188,7 @@ def test_a_door_that_is_not_there_is_said_so_within_the_deadline() -> None:
             started = time.monotonic()
             with pytest.raises(Unavailable, match=r"the door at http://127\.0\.0\.1:9: ConnectError"):
                 await queue.submit("x")
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 20
 
     asyncio.run(story())
 

@@ -132,7 +132,7 @@ def test_a_wait_ends_when_the_job_does(client: httpx.Client) -> None:
     view = client.get(f"/v1/jobs/{job_id}", params={"wait": 25}).json()
     cancel.join()
     assert view["status"] == "cancelled"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
 
 
 def test_a_wait_that_is_over_shows_the_job_as_it_is(client: httpx.Client) -> None:

@@ -81,4 +81,4 @@ def test_a_door_that_is_told_to_stop_ends_waits_and_then_itself(data_dir: Path) 
                 assert "".join(pieces) == ""
             assert waiting.recv(1000).startswith(b"HTTP/1.1 200 ")
         assert process.wait(30) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
