@@ -189,46 +189,59 @@ class World:
         """Return the ids of one of RQ's registries."""
         return {member.decode() for member in self.raw.zrange(self.keys.registry(name, queue), 0, -1)}
 
-    def lines(self, queue: str = DEFAULT) -> dict[str, list[str]]:
+    def own_keys(self) -> list[str]:
+        """Return the names of all our own keys; a search through the whole server, which other tests have filled."""
+        return [key.decode() for key in self.raw.scan_iter(f"{self.keys.own}:*", count=10_000)]
+
+    def lines(self, queue: str = DEFAULT, own_keys: Sequence[str] | None = None) -> dict[str, list[str]]:
         """Return tenant -> ids, in the order in which they are served."""
         prefix = f"{self.keys.own}:line:{queue}:"
-        keys = [key.decode() for key in self.raw.scan_iter(f"{prefix}*", count=1000)]
+        keys = [key for key in (self.own_keys() if own_keys is None else own_keys) if key.startswith(prefix)]
         return {key.removeprefix(prefix): [name.decode() for name in self.raw.zrange(key, 0, -1)] for key in keys}
 
-    def claimed(self) -> dict[str, list[str]]:
+    def claimed(self, own_keys: Sequence[str] | None = None) -> dict[str, list[str]]:
         """Return job id -> workers that the server says hold it."""
         prefix = f"{self.keys.own}:claims:"
         held = defaultdict(list)
-        for key in self.raw.scan_iter(f"{prefix}*", count=1000):
-            for name in self.raw.hkeys(key):
-                held[name.decode()].append(key.decode().removeprefix(prefix))
+        for key in self.own_keys() if own_keys is None else own_keys:
+            if key.startswith(prefix):
+                for name in self.raw.hkeys(key):
+                    held[name.decode()].append(key.removeprefix(prefix))
         return dict(held)
 
-    def places(self) -> dict[str, list[str]]:
+    def places(self, own_keys: Sequence[str] | None = None) -> dict[str, list[str]]:
         """Return job id -> every place it has: a queue's list, a claim, a registry."""
         found = defaultdict(list)
-        for queue in QUEUES:
-            for name in self.listed(queue):
-                found[name].append(f"list {queue}")
-            for registry in REGISTRIES:
-                for name in self.registry(registry, queue):
-                    found[name].append(f"{registry} {queue}")
-        for name, holders in self.claimed().items():
+        where = []
+        with self.raw.pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                where.append(f"list {queue}")
+                pipe.lrange(self.keys.queue(queue), 0, -1)
+                for registry in REGISTRIES:
+                    where.append(f"{registry} {queue}")
+                    pipe.zrange(self.keys.registry(registry, queue), 0, -1)
+            for place, names in zip(where, pipe.execute(), strict=True):
+                for name in names:
+                    found[name.decode()].append(place)
+        for name, holders in self.claimed(own_keys).items():
             found[name] += [f"claim {holder}" for holder in holders]
         return dict(found)
 
-    def check(self, *, exact: bool = True) -> None:
-        """Assert that every job has exactly one place, and that what is kept twice agrees.
+    def check(self, *, exact: bool = True) -> dict[str, list[str]]:
+        """Assert that every job has exactly one place, and that what is kept twice agrees; return the places.
 
         `exact`: positions too, which are only a hint once somebody else has changed a list.
         """
-        doubled = {name: where for name, where in self.places().items() if len(where) != 1}
+        own_keys = self.own_keys()
+        places = self.places(own_keys)
+        doubled = {name: where for name, where in places.items() if len(where) != 1}
         assert not doubled, doubled
         for queue in QUEUES:
-            self._check_queue(queue, exact=exact)
+            self._check_queue(queue, own_keys, exact=exact)
+        return places
 
-    def _check_queue(self, queue: str, *, exact: bool) -> None:
-        listed, lines = self.listed(queue), self.lines(queue)
+    def _check_queue(self, queue: str, own_keys: Sequence[str], *, exact: bool) -> None:
+        listed, lines = self.listed(queue), self.lines(queue, own_keys)
         meta = self.raw.hgetall(f"{self.keys.own}:queue:{queue}")
         in_line = Counter(name for line in lines.values() for name in line)
         assert in_line == Counter(listed)
@@ -237,7 +250,7 @@ class World:
         held = {name.decode() for name in self.raw.hkeys(f"{self.keys.own}:held")}
         assert tenants == set(lines) - held
         wip = {member.partition(":")[0] for member in self.registry("wip", queue)}
-        assert wip == {name for name in self.claimed() if self.field(name, "origin") == queue}
+        assert wip == {name for name in self.claimed(own_keys) if self.field(name, "origin") == queue}
         if exact:
             head = int(meta.get(b"head", 0))
             with self.raw.pipeline(transaction=False) as pipe:

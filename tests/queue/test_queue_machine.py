@@ -239,8 +239,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Exactly one place each, the model's; and what is kept twice agrees."""
         if not hasattr(self, "world"):
             return
-        self.world.check()
-        places = {name: where[0] for name, where in self.world.places().items()}
+        places = {name: where[0] for name, where in self.world.check().items()}
         expected = {}
         for name, model in self.jobs.items():
             word = {"queued": f"list {model.queue}", "claimed": f"claim {model.holder.partition(' ')[0]}"}
