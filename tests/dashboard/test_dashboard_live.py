@@ -11,6 +11,7 @@ from dashboard_door import FakeDoor, FakeKey, status, summary
 from dashboard_server import served
 from dashboard_visitor import Visitor
 
+from imagequeue.dashboard import handlers
 from imagequeue.dashboard.memory import Memory
 
 Visit = Callable[[FakeDoor], Visitor]
@@ -28,7 +29,10 @@ async def told(answer: aiohttp.ClientResponse) -> tuple[str, str]:
     return "end", ""
 
 
-def test_a_page_comes_when_it_changed_and_a_word_when_it_did_not(door: FakeDoor) -> None:
+def test_a_page_comes_when_it_changed_and_a_word_when_it_did_not(
+    door: FakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "MONEY_SECONDS", 4.0)  # longer than from one look to the next
     door.status, door.summary = status(), summary("main")
 
     async def look(address: str) -> None:
