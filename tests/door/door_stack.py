@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from ready_process import Ended, run
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.producer.door.key_file import KeyFile
@@ -100,9 +101,9 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "imagequeue.producer.main", *arguments]
 
 
-def imagequeue(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+def imagequeue(environ: dict[str, str], *arguments: str) -> Ended:
     """Run one command to its end."""
-    return subprocess.run(command(*arguments), env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return run("imagequeue.producer.main", *arguments, environ=environ)
 
 
 def make_key(data_dir: Path, name: str, **fields: object) -> str:

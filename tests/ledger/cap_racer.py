@@ -1,16 +1,14 @@
-"""Holds as fast as it can until a cap refuses, in a process of its own; prints how many holds it got.
-
-python cap_racer.py LEDGER_URL CAP_NANO BOUND_NANO NAME KIND
-"""
+"""Holds as fast as it can until a cap refuses, in a process of its own; tells how many holds it got."""
 
 import asyncio
-import sys
-from typing import cast
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 
 from imagequeue.ledger.api import Cap, CapKind, CapReached, Held, HoldRequest
 from imagequeue.ledger.ledger import Ledger
 
 AT_ONCE = 20
+READY_SECONDS_MAX = 60.0
 
 
 def request(job_id: str, cap_nano: int, bound_nano: int, kind: CapKind) -> HoldRequest:
@@ -31,12 +29,10 @@ def request(job_id: str, cap_nano: int, bound_nano: int, kind: CapKind) -> HoldR
     )
 
 
-async def race(url: str, cap_nano: int, bound_nano: int, name: str, kind: CapKind) -> int:
+async def race(url: str, cap_nano: int, bound_nano: int, name: str, kind: CapKind, together: Barrier) -> int:
     """Return how many holds were given before every one of a round was refused."""
     ledger = await Ledger.open(url, commits_per_second=1_000)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
+    await asyncio.to_thread(together.wait, READY_SECONDS_MAX)
     got, refused = 0, 0
     while refused < AT_ONCE:
         wanted = (request(f"{name}-{got + at}", cap_nano, bound_nano, kind) for at in range(AT_ONCE))
@@ -47,6 +43,8 @@ async def race(url: str, cap_nano: int, bound_nano: int, name: str, kind: CapKin
     return got
 
 
-if __name__ == "__main__":
-    url, cap, bound, name, kind = sys.argv[1:]
-    sys.stdout.write(f"{asyncio.run(race(url, int(cap), int(bound), name, cast('CapKind', kind)))}\n")
+def racer(
+    url: str, cap_nano: int, bound_nano: int, name: str, kind: CapKind, together: Barrier, held: "Queue[int]"
+) -> None:
+    """Be one racer: begin with the others, and tell the number at the end."""
+    held.put(asyncio.run(race(url, cap_nano, bound_nano, name, kind, together)))

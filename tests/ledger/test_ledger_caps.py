@@ -1,7 +1,6 @@
 """Caps hold at every instant, with any number of workers, and are reached to within one image."""
 
 import asyncio
-import multiprocessing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_values import ManualClock, ending, held, opened, request, settlement
+from ready_process import forking
 
 from imagequeue.ledger.api import Cap, CapKind, CapReached, Held
 from imagequeue.ledger.caps import first_reached, scopes, starts_anew
@@ -74,7 +74,7 @@ def race(url: str, start: Any, admitted: Any) -> None:
 
 def test_processes_share_one_cap(ledger_url: str) -> None:
     """Two processes race; whenever the books are read, the cap holds."""
-    processes = multiprocessing.get_context("spawn")
+    processes = forking()
     start, admitted = processes.Event(), processes.Queue()
     racers = [processes.Process(target=race, args=(ledger_url, start, admitted)) for _ in range(2)]
     for racer in racers:

@@ -6,7 +6,6 @@ and not after a second of imports: more kills in the same time, and no mercy in 
 
 import asyncio
 import faulthandler
-import multiprocessing
 import os
 import signal
 import socket
@@ -26,21 +25,15 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from ready_process import forking
+
 READY_TRIES_MAX: Final = 400
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
 LAST_CHARACTERS_MAX: Final = 400
 BLOCK_VARIABLE: Final = "SOAK_BLOCK_SECONDS"
 POISON_VARIABLE: Final = "SOAK_POISON"
-PRELOADED: Final = [
-    "imagequeue.worker.main",
-    "imagequeue.config.logs",
-    "imagequeue.store.folder",
-    "alembic.command",
-    "sqlalchemy.dialects.sqlite",
-    "sqlalchemy.dialects.postgresql",
-    "soak_processes",
-]  # also what a worker would import only when it first needs it: a quarter of a second of CPU for each start
 
 
 def server_binary(kind: str) -> str:
@@ -229,8 +222,7 @@ class Nursery:
     def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
         self.environ = dict(environ)
         self._folder = folder
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
+        self._context = forking()
         self._count = 0
 
     def start(self, *, burst: bool = False, **more: str) -> WorkerProcess:

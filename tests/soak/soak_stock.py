@@ -1,6 +1,5 @@
 """The same killing done to RQ's own workers, to show what the harness can find: jobs lost, and jobs run twice."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
+from ready_process import forking
 from redis import Redis
 from rq import Queue, Retry, SimpleWorker
 from rq.registry import StartedJobRegistry
@@ -16,11 +16,12 @@ from rq.serializers import JSONSerializer
 
 QUEUES: Final = ("stock.high", "stock.default", "stock.low")
 WORKERS: Final = 3
-CALM_SECONDS: Final = (0.05, 0.15)
-JOBS_PER_KILL: Final = 30
+CALM_SECONDS: Final = (0.0, 0.03)
+BACKLOG: Final = 30
 ROUNDS_MAX: Final = 5
 REST_SECONDS_MAX: Final = 40.0
 PORT_VARIABLE: Final = "SOAK_STOCK_PORT"
+AT_WORK: Final = "at-work"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,10 @@ class StockReport:
 
 
 def work(name: str) -> None:
-    """Count a run of a job, as a provider's bill would, and take 3 ms for it."""
+    """Count a run of a job, as a provider's bill would, say who is at work, and take 3 ms for it."""
     with Redis(port=int(os.environ[PORT_VARIABLE])) as client:
         client.hincrby("ran", name)
+        client.sadd(AT_WORK, os.getpid())
     time.sleep(0.003)
 
 
@@ -53,12 +55,11 @@ def be_stock_worker(port: int) -> None:
 
 
 def stock_soak(port: int, *, kills: int, seed: int) -> StockReport:
-    """Kill RQ's workers at random, then let RQ recover what it can."""
+    """Kill RQ's workers at random, each while it works and has more to do, then let RQ recover what it can."""
     dice = Random(seed)  # noqa: S311  # dice
     client: Any = Redis(port=port)
     queues = [Queue(name, connection=client, serializer="json") for name in QUEUES]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["soak_stock"])
+    context = forking()
 
     def start() -> Any:
         process = context.Process(target=be_stock_worker, args=(port,), daemon=True)
@@ -68,13 +69,15 @@ def stock_soak(port: int, *, kills: int, seed: int) -> StockReport:
     workers = [start() for _ in range(WORKERS)]
     ids: list[str] = []
     for kill in range(kills):
-        for _ in range(JOBS_PER_KILL):
+        number = kill % WORKERS  # the one that has been at work the longest
+        for _ in range(BACKLOG - sum(queue.count for queue in queues)):
             name = f"stock-{len(ids)}"
             dice.choice(queues).enqueue("soak_stock.work", name, job_id=name, retry=Retry(max=50))
             ids.append(name)
+        pid = workers[number].pid
+        _until(lambda pid=pid: client.sismember(AT_WORK, pid))
         time.sleep(dice.uniform(*CALM_SECONDS))
-        number = kill % WORKERS  # the one that has been at work the longest
-        os.kill(workers[number].pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         workers[number].join()
         workers[number] = start()
     try:

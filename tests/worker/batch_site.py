@@ -1,9 +1,10 @@
 """A worker's batches apart from the rest of it: stepped inside the test, or in a process that can be killed."""
 
 import asyncio
-import multiprocessing
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+
+from ready_process import forking
 
 from imagequeue.config.catalog import load_catalog
 from imagequeue.config.clock import SystemClock
@@ -66,9 +67,7 @@ def killed_at(point: str, environ: Mapping[str, str]) -> int:
 
     The processes are forked from one that has everything imported, which takes longer than the test itself.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=_drive_to, args=(point, dict(environ)))
+    process = forking().Process(target=_drive_to, args=(point, dict(environ)))
     process.start()
     process.join(PROCESS_SECONDS_MAX)
     if process.exitcode is None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import batch_site
 import pytest
+from ready_process import run
 from webhook_receiver import receiver
 from worker_money import configure
 from worker_site import WorkerSite, worker_site
@@ -167,9 +167,8 @@ def test_a_worker_killed_at_any_step_leaves_a_batch_that_another_finishes(site: 
 def test_a_worker_killed_before_it_parked_the_job_leaves_one_attempt(site: WorkerSite) -> None:
     name = site.put(delivery="batch")
     environ = site.environ | {"IMAGEQUEUE_CRASH_AT": "batch.parked.before", "IMAGEQUEUE_LEASE_SECONDS": "1"}
-    program = [sys.executable, "-m", "imagequeue.worker", "--burst"]
-    ended = subprocess.run(program, env=environ, capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    ended = run("imagequeue.worker", "--burst", environ=environ)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     site.burst()
     assert site.status(name) == "deferred"
     assert site.states(name) == ["held"]

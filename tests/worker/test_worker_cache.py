@@ -1,13 +1,12 @@
 """Cache and single flight end to end: one call for many, nothing paid twice, nobody left behind by a killed worker."""
 
 import asyncio
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from ready_process import run
 from worker_site import WorkerSite, worker_site
 
 from imagequeue.config.job import Job, encode_data
@@ -202,15 +201,9 @@ def test_when_the_call_is_rejected_each_follower_gets_its_own_try_one_after_the_
 )
 def test_a_worker_killed_at_any_step_leaves_no_follower_behind(site: WorkerSite, point: str, most: int) -> None:
     ids = submit(site, 20)
-    environ = site.environ | {"IMAGEQUEUE_CRASH_AT": point}
-    killed = subprocess.run(
-        [sys.executable, "-m", "imagequeue.worker", "--burst"],
-        env=environ,
-        timeout=60,
-        check=False,
-        capture_output=True,
-    )
-    assert killed.returncode == KILLED
+    environ = site.environ | {"IMAGEQUEUE_CRASH_AT": point, "IMAGEQUEUE_LEASE_SECONDS": "1"}
+    killed = run("imagequeue.worker", "--burst", environ=environ)
+    assert killed.returncode == KILLED, killed.stderr
     assert sound(site)
     site.burst()
     assert {view.status for view in views(site, ids)} == {"succeeded"}

@@ -3,14 +3,12 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from ready_process import run
 from structlog.testing import capture_logs
 from worker_money import (
     WAIT_SECONDS_MAX,
@@ -178,6 +176,6 @@ def status(site: WorkerSite, *words: str) -> str:
 
 def imagequeue(site: WorkerSite, *words: str) -> str:
     """Return what a command prints."""
-    command = [str(Path(sys.executable).parent / "imagequeue"), *words]
-    environ = {**site.environ, "COLUMNS": "300"}
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+    ended = run("imagequeue.producer.main", *words, environ={**site.environ, "COLUMNS": "300"})
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

@@ -2,11 +2,10 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ready_process import run
 from worker_money import with_ledger
 from worker_site import WorkerSite, worker_site
 
@@ -17,8 +16,6 @@ from imagequeue.queue.scripts import Scripts
 from imagequeue.simulator.faults import Fault
 from imagequeue.simulator.process import RunningSimulator
 from imagequeue.worker.crashpoint import VARIABLE
-
-WAIT_SECONDS_MAX = 60.0
 
 
 @pytest.fixture
@@ -31,15 +28,8 @@ def site(server_url: str, simulator: RunningSimulator, tmp_path: Path) -> Worker
 def doubted_and_killed(site: WorkerSite) -> str:
     """Return a job whose worker was killed right after it had booked the doubt."""
     job_id = site.put(on_doubt="hold")
-    command = [sys.executable, "-m", "imagequeue.worker"]
-    killed = subprocess.run(
-        command,
-        env={**site.environ, VARIABLE: "ending.after"},
-        capture_output=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = run("imagequeue.worker", environ={**site.environ, VARIABLE: "ending.after"})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (site.status(job_id), site.states(job_id)) == ("started", ["in_doubt"])
     return job_id
 

@@ -193,7 +193,8 @@ def test_a_worker_told_to_end_waits_for_its_calls(site: WorkerSite) -> None:
 
 
 def test_a_second_signal_gives_all_back_at_once_and_fails_none(site: WorkerSite) -> None:
-    site.simulator.control.set_faults(Fault(kind="billed_hang", seconds=4.0))
+    site.environ["IMAGEQUEUE_CALL_TIMEOUT_SECONDS"] = "60"
+    site.simulator.control.set_faults(Fault(kind="billed_hang", seconds=12.0))
     retried, kept = site.put(), site.put(on_doubt="hold")
     worker = start(site)
     wait_for("called", lambda: site.simulator.control.stats()["in_flight"] == 2)
@@ -202,7 +203,7 @@ def test_a_second_signal_gives_all_back_at_once_and_fails_none(site: WorkerSite)
     worker.send_signal(signal.SIGTERM)
     told = time.monotonic()
     assert worker.wait(WAIT_SECONDS_MAX) == 0
-    assert time.monotonic() - told < 3
+    assert time.monotonic() - told < 8  # and not when the answers come
     assert site.status(retried) == "queued"
     assert site.status(kept) == "deferred"
     assert site.states(retried) == site.states(kept) == ["in_doubt"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ready_process import run
 from webhook_receiver import Receiver, receiver
 from worker_site import WorkerSite, worker_site
 
@@ -106,9 +107,9 @@ def test_an_expiry_is_told_with_its_tenant(site: WorkerSite, hooks: Receiver) ->
 
 def test_a_cancellation_before_the_call_is_told(site: WorkerSite, hooks: Receiver) -> None:
     job_id = site.put(tenant="shop")
-    command = [sys.executable, "-m", "imagequeue.producer.main", "jobs", "cancel", job_id]
     for _ in range(2):
-        subprocess.run(command, env=site.environ, check=True, capture_output=True, timeout=60)
+        ended = run("imagequeue.producer.main", "jobs", "cancel", job_id, environ=site.environ)
+        assert ended.returncode == 0, ended.stderr
     site.burst()
     told = payload(hooks)
     assert (told["type"], told["data"]["job"]["tenant"]) == ("job.cancelled", "shop")
@@ -125,8 +126,8 @@ def test_a_failed_job_that_goes_again_and_succeeds_is_told_twice(site: WorkerSit
     site.simulator.control.set_faults(Fault(kind="policy", count=1))
     job_id = site.put()
     site.burst()
-    command = [sys.executable, "-m", "imagequeue.producer.main", "jobs", "retry", job_id]
-    subprocess.run(command, env=site.environ, check=True, capture_output=True, timeout=60)
+    ended = run("imagequeue.producer.main", "jobs", "retry", job_id, environ=site.environ)
+    assert ended.returncode == 0, ended.stderr
     site.burst()
     hooks.wait(2)
     assert [payload(hooks, number)["type"] for number in (0, 1)] == ["job.failed", "job.succeeded"]
@@ -157,9 +158,8 @@ def test_a_worker_killed_at_the_end_of_a_job_tells_it_all_the_same(
     site: WorkerSite, hooks: Receiver, point: str
 ) -> None:
     job_id = site.put()
-    command = [sys.executable, "-m", "imagequeue.worker", "--burst"]
     environ = {**site.environ, "IMAGEQUEUE_CRASH_AT": point, "IMAGEQUEUE_LEASE_SECONDS": "1"}
-    killed = subprocess.run(command, env=environ, capture_output=True, timeout=60, check=False)
+    killed = run("imagequeue.worker", "--burst", environ=environ)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     burst_until(site, hooks, 1)
     assert {message.verified(SECRET)["data"]["id"] for message in hooks.messages} == {job_id}
