@@ -9,16 +9,20 @@ import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 PRELOADED: Final = [
     "imagequeue.worker.main",
     "imagequeue.worker.commands",
     "imagequeue.producer.main",
+    "imagequeue.producer.door.main",
+    "imagequeue.dashboard.mount",
     "imagequeue.config.logs",
     "imagequeue.store.folder",
     "alembic.command",
@@ -33,6 +37,8 @@ PRELOADED: Final = [
     "typer.main",
 ]  # also what a worker would import only when it first needs it
 """Installed modules only: the server that forks does not see the folders of the tests."""
+
+END_SECONDS_MAX: Final = 30.0
 
 
 def forking() -> ForkServerContext:
@@ -69,9 +75,57 @@ def run(module: str, *words: str, environ: Mapping[str, str], seconds_max: float
     return Ended(returncode=code, stdout=stdout, stderr=stderr)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A process that runs, and what it writes."""
+
+    process: ForkServerProcess
+    stdout: IO[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def wait(self, seconds_max: float) -> int | None:
+        """Return how it ended; None when it has not."""
+        self.process.join(seconds_max)
+        return self.process.exitcode
+
+
+@contextmanager
+def running(module: str, *words: str, environ: Mapping[str, str], stderr: Path) -> Iterator[Running]:
+    """Run `python -m module words` for the length of a block; after it the process is told to end, and waited for."""
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = forking().Process(target=_be_heard, args=(module, words, dict(environ), theirs, str(stderr)), daemon=True)
+    process.start()
+    theirs.close()
+    with os.fdopen(os.dup(ours.fileno()), "rb") as stdout:
+        ours.close()
+        try:
+            yield Running(process=process, stdout=stdout)
+        finally:
+            process.terminate()
+            process.join(END_SECONDS_MAX)
+            process.kill()
+            process.join()
+
+
+def _be_heard(module: str, words: tuple[str, ...], environ: Mapping[str, str], stdout: Connection, stderr: str) -> None:
+    os.dup2(stdout.fileno(), 1)
+    stdout.close()
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
+    _be_program(module, words, environ)
+
+
 def _be(module: str, words: tuple[str, ...], environ: Mapping[str, str], outputs: Sequence[str]) -> None:
     for number, path in enumerate(outputs, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    _be_program(module, words, environ)
+
+
+def _be_program(module: str, words: tuple[str, ...], environ: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environ)
     sys.argv = [module, *words]

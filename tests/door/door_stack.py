@@ -3,8 +3,6 @@
 import json
 import os
 import selectors
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from ready_process import Ended, run
+import ready_process
+from ready_process import Ended, Running, run
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.producer.door.key_file import KeyFile
@@ -22,7 +21,7 @@ from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConf
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
-KEPT = ("PATH", "HOME", "LANG")
+KEPT = ("PATH", "HOME", "LANG", "SSL_CERT_FILE")
 READY_SECONDS_MAX = 60.0
 ENDED_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
@@ -96,11 +95,6 @@ def environment(data_dir: Path, base_url: str, api_key: str) -> dict[str, str]:
     return kept | {"IMAGEQUEUE_DATA_DIR": str(data_dir), "IMAGEQUEUE_ORGS": json.dumps([org])}
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the command line of `imagequeue` with these arguments."""
-    return [sys.executable, "-m", "imagequeue.producer.main", *arguments]
-
-
 def imagequeue(environ: dict[str, str], *arguments: str) -> Ended:
     """Run one command to its end."""
     return run("imagequeue.producer.main", *arguments, environ=environ)
@@ -115,26 +109,18 @@ def make_key(data_dir: Path, name: str, **fields: object) -> str:
 
 
 @contextmanager
-def running(environ: dict[str, str], *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(environ: dict[str, str], *arguments: str) -> Iterator[Running]:
     """Run a command for the length of a block; it must end in good order when it is told to."""
     log = Path(environ["IMAGEQUEUE_DATA_DIR"]).parent / f"{arguments[0]}-{time.monotonic_ns()}.log"
-    with log.open("wb") as written:
-        process = subprocess.Popen(command(*arguments), env=environ, stdout=subprocess.PIPE, stderr=written)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            code = process.wait(ENDED_SECONDS_MAX)
-            assert process.stdout is not None
-            process.stdout.close()
-    assert code == 0, log.read_text()
+    with ready_process.running("imagequeue.producer.main", *arguments, environ=environ, stderr=log) as process:
+        yield process
+    assert process.wait(0) == 0, log.read_text()
 
 
 @contextmanager
 def running_door(environ: dict[str, str]) -> Iterator[str]:
     """Run a door on a free port and give its address."""
     with running(environ, "api", "--port", "0") as process:
-        assert process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             assert selector.select(READY_SECONDS_MAX), "the door did not become ready"

@@ -67,7 +67,6 @@ def test_a_door_that_is_told_to_stop_ends_waits_and_then_itself(data_dir: Path) 
     """Two clients wait with all the time in the world; both are answered and the door ends."""
     environ = environment(data_dir, "http://127.0.0.1:9/v1", "sk-nobody")
     with running(environ, "api", "--port", "0") as process:
-        assert process.stdout is not None
         url = process.stdout.readline().decode().split()[-1]
         with httpx.Client(base_url=url, timeout=60) as client, socket.socket() as waiting:
             job_id = submit(client, not_before=LATER)

@@ -1,8 +1,6 @@
 """Somebody who sends jobs through the HTTP door while a part behind it is broken, and again once it is mended."""
 
 import json
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -10,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import httpx
+from ready_process import running
 from soak_processes import wait_until
 from soak_site import Site
 
-READY_SECONDS_MAX: Final = 30.0
-STOP_SECONDS_MAX: Final = 30.0
+READY_SECONDS_MAX: Final = 60.0
 KNOCK_SECONDS: Final = 0.3
 PATIENCE_SECONDS: Final = 20.0
 """No answer within this time is no answer at all."""
@@ -155,23 +154,17 @@ def _differing(knocks: Sequence[Knock], ids: dict[str, tuple[str, str]]) -> list
 @contextmanager
 def visited_door(site: Site) -> Iterator[Visitor]:
     """Start a door of the site, and stop it at the end; yields who will knock at it."""
-    command = [sys.executable, "-m", "imagequeue.producer.main", "api", "--port", "0"]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, env=site.nursery.environ | {"IMAGEQUEUE_LOG_LEVEL": "info"}, stdout=subprocess.PIPE, stderr=log,
-            text=True,
-        )  # fmt: skip
+    environ = site.nursery.environ | {"IMAGEQUEUE_LOG_LEVEL": "info"}
+    words = ("api", "--port", "0")
+    with (
+        tempfile.TemporaryDirectory(prefix="imagequeue-door-") as folder,  # not the site's: its disk may be full
+        running("imagequeue.producer.main", *words, environ=environ, stderr=Path(folder, "log")) as process,
+    ):
+        lines = (line.decode() for line in process.stdout)
+        url = next(word for line in lines for word in line.split() if word.startswith("http://"))
+        wait_until("the door is ready", READY_SECONDS_MAX, lambda: httpx.get(f"{url}/readyz").is_success)
+        visitor = Visitor(site=site, url=url)
         try:
-            assert process.stdout is not None
-            url = next(word for line in process.stdout for word in line.split() if word.startswith("http://"))
-            wait_until("the door is ready", READY_SECONDS_MAX, lambda: httpx.get(f"{url}/readyz").is_success)
-            visitor = Visitor(site=site, url=url)
-            try:
-                yield visitor
-            finally:
-                visitor.stop()
+            yield visitor
         finally:
-            process.terminate()
-            process.wait(STOP_SECONDS_MAX)
-            if process.stdout is not None:
-                process.stdout.close()
+            visitor.stop()
