@@ -52,6 +52,8 @@ class SoakPlan:
     seed: int
     server: str = "valkey"
     ledger: LedgerKind = "sqlite"
+    back_seconds_max: float = LEASE_SECONDS + 2
+    """How long what a killed worker held may take to be back in line; more on a machine that does other things too."""
 
     @property
     def name(self) -> str:
@@ -88,7 +90,7 @@ class SoakReport:
         problems += [f"a worker that was asked to end: exit status {code}" for code in self.statuses if code != 0]
         if found.lost or found.settled_twice or found.ledger_nano != found.bill_nano:
             problems.append("lost, settled twice, or a ledger that is not the bill")
-        if percentile(self.returned_seconds, 1) > LEASE_SECONDS + 2:
+        if percentile(self.returned_seconds, 1) > self.plan.back_seconds_max:
             problems.append(f"a job was back in line only after {percentile(self.returned_seconds, 1):.1f} s")
         return problems
 
