@@ -8,7 +8,6 @@ connection goes on with a fresh h11, as if it had just been opened.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-import h11
 from starlette.types import Message, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES
 
@@ -29,12 +28,18 @@ Header = tuple[bytes, bytes]
 class Connection(Protocol):
     """What an answer needs of the connection it goes to."""
 
-    conn: h11.Connection
     cycle: "RequestResponseCycle"
     flow: "FlowControl"
     scope: "HTTPScope"
     server_state: "ServerState"
     transport: "asyncio.Transport"
+
+    @property
+    def may_answer_whole(self) -> bool:
+        """Whether the request is whole, not the connection's last, and not answered by h11 in part."""
+
+    def tell_h11(self) -> None:
+        """Let h11 hear of the request, so that it can see to the answer."""
 
     def next_request(self) -> None:
         """Go on after an answer of which h11 was told nothing."""
@@ -59,7 +64,9 @@ class Answer:
             if head is not None:
                 self._write(head, message["body"])
                 return
+            self._connection.tell_h11()
             await self._send(start)
+        self._connection.tell_h11()
         await self._send(message)
 
     def _head(self, start: Message, body: Message) -> bytes | None:
@@ -67,8 +74,8 @@ class Answer:
         to = self._connection
         if body.get("more_body") or _length(start["headers"]) != len(body.get("body", b"")):
             return None
-        if to.conn.their_state is not h11.DONE or to.conn.our_state is not h11.SEND_RESPONSE:
-            return None  # the request is not whole, or it was the last one of this connection
+        if not to.may_answer_whole:
+            return None
         if to.scope["method"] == "HEAD" or not to.cycle.keep_alive or to.cycle.disconnected or to.flow.write_paused:
             return None
         return head_of(start["status"], [*to.server_state.default_headers, *start["headers"]])

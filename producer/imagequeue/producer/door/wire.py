@@ -4,18 +4,23 @@ uvicorn reads for as long as a client cares to send: one header line every two s
 Here headers, bodies and stalled readers each have a deadline. At the ceiling on connections those that have waited
 longest for a request make room; when there are none, new ones are told to come back.
 
+A request that comes whole (`asking`) and has its answer written whole (`answering`) is never told to h11. As soon as
+there is more to it, a second request behind it or an answer in pieces, h11 hears of it and decides as ever.
+
 Requests that are sent before the answer to the one before ("pipelined") are served one after the other, and no more is
 read of them than fits uvicorn's buffer.
 """
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import h11
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from imagequeue.producer.door.answering import Answer
+from imagequeue.producer.door.asking import Whole, whole_request
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -62,6 +67,7 @@ class DoorProtocol(H11Protocol):
         self._reading: asyncio.TimerHandle | None = None
         self._reads_body = False
         self._stalled: asyncio.TimerHandle | None = None
+        self._untold: bytes | None = None
         self.idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -78,6 +84,11 @@ class DoorProtocol(H11Protocol):
         """Take bytes; the first ones of a request start its clock, the last ones stop it."""
         if self.transport.is_closing():
             return
+        if self._is_between_requests() and (whole := whole_request(data, HEADER_BYTES_MAX)) is not None:
+            self._untold = data
+            self._take(whole)
+            return
+        self.tell_h11()
         if self._reading is None:
             self._reads_body = False
             self._arm(self.headers_seconds_max)
@@ -95,10 +106,76 @@ class DoorProtocol(H11Protocol):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._served(scope, receive, Answer(self, send))
 
+    def _is_between_requests(self) -> bool:
+        """Whether nothing of a request has come to which there is no answer yet."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+
+    def _take(self, whole: Whole) -> None:
+        """Serve a request as uvicorn does, but at once with all of its body."""
+        self._unset_keepalive_if_required()
+        self._disarm()
+        self.idle_since = None
+        self.headers = whole.headers
+        raw_path, _, query = whole.target.partition(b"?")
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": whole.method,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(raw_path.decode("ascii")),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query,
+            "headers": whole.headers,
+            "state": self.app_state.copy(),
+        }
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            conn=self.conn,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle.body += whole.body
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def tell_h11(self) -> None:
+        """Let h11 hear of the request that is being answered, if it was taken without it."""
+        if self._untold is None:
+            return
+        self.conn.receive_data(self._untold)
+        self._untold = None
+        event = self.conn.next_event()
+        while isinstance(event, h11.Request | h11.Data):  # both are served already
+            event = self.conn.next_event()
+
+    @property
+    def may_answer_whole(self) -> bool:
+        """Whether a request is whole and unanswered, and h11 has nothing to decide about its answer."""
+        if self._untold is not None:
+            return True
+        return self.conn.their_state is h11.DONE and self.conn.our_state is h11.SEND_RESPONSE
+
     def next_request(self) -> None:
-        """Go on with a fresh h11 after an answer of which the one before was told nothing."""
-        sent_already, _ = self.conn.trailing_data
-        self.conn = h11.Connection(h11.SERVER, HEADER_BYTES_MAX)
+        """Go on after an answer of which h11 was told nothing, as if the connection had just been opened."""
+        sent_already = b""
+        if self._untold is None:
+            sent_already, _ = self.conn.trailing_data
+            self.conn = h11.Connection(h11.SERVER, HEADER_BYTES_MAX)
+        self._untold = None
         self.cycle.on_response()
         if sent_already:
             self.data_received(sent_already)
