@@ -27,9 +27,11 @@ class Admission:
         """Return the entry of a job, its model decided; JobRefused names the field and what is accepted.
 
         The id follows from the tenant and the idempotency key when there is one, else it is a new one. What was asked
-        for before is known by the job as it was given, whatever the defaults are by now.
+        for before is known by the job as it was given, whatever the defaults are by now. Without a key nothing is asked
+        for twice but by its id, which stands for its fingerprint then.
         """
-        asked = fingerprint(job)
+        job_id = new_job_id(job)
+        asked = job_id if job.idempotency_key is None else fingerprint(job)
         self._turn_page()
         if job.cache is None and self._settings.cache != "off":
             job = job.model_copy(update={"cache": self._settings.cache})
@@ -44,7 +46,7 @@ class Admission:
             refuse_flagged(check_job(admitted.job))
         flight = flight_of(admitted.job, self._catalog, self._settings.cache_scope)
         return Entry(
-            id=new_job_id(job),
+            id=job_id,
             job=admitted.job,
             tokens=admitted.tokens,
             flight=flight,

@@ -159,7 +159,7 @@ class AsyncImageQueue:
     async def _send(self, entries: Sequence[Entry]) -> list[JobHandle]:
         queue = self._queue
         accepted = await enqueue(
-            queue.scripts,
+            queue.lane,
             entries,
             result_ttl_seconds=queue.settings.result_ttl_seconds,
             timeout_seconds=int(queue.settings.call_timeout_seconds),

@@ -13,6 +13,7 @@ from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.settings import Settings
 from imagequeue.queue.connection import connect
+from imagequeue.queue.lane import Lane
 from imagequeue.queue.scripts import Scripts
 
 if TYPE_CHECKING:  # what reaches the ledger takes half a second to load, and enqueueing does without
@@ -32,12 +33,13 @@ ANSWER_SECONDS_MAX: Final = 3.0
 
 @dataclass(kw_only=True)
 class OpenQueue:
-    """An open queue. `jobs` and `acts` open the ledger, `scripts` and `status` do without."""
+    """An open queue. `jobs` and `acts` open the ledger, `scripts` and `status` do without. `lane` is for queueing."""
 
     settings: Settings
     catalog: Catalog
     redis: Redis
     scripts: Scripts
+    lane: Lane
     _ledger: "Ledger | None" = None
     _store: "ImageStore | None" = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -117,7 +119,8 @@ async def open_queue(settings: Settings) -> OpenQueue:
     url = settings.redis_url.get_secret_value() if settings.redis_url else await _embedded(settings)
     redis = connect(url, answer_seconds=ANSWER_SECONDS_MAX)
     catalog = load_catalog(settings.catalog)
-    return OpenQueue(settings=settings, catalog=catalog, redis=redis, scripts=Scripts(redis, settings.keys))
+    scripts, lane = Scripts(redis, settings.keys), Lane(redis, settings.keys)
+    return OpenQueue(settings=settings, catalog=catalog, redis=redis, scripts=scripts, lane=lane)
 
 
 @asynccontextmanager

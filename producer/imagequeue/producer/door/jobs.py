@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pydantic_core import to_json
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -54,7 +55,7 @@ async def create_jobs(asked: Asked) -> Response:
     findings = findings_of(asked, [entry], listed=False)
     handles = await submit(asked.door, asked.caller, [entry])
     answer = _with_findings(await _answers(asked, handles), findings)[0]
-    return JSONResponse(answer, 202, {"Location": f"/v1/jobs/{handles[0].id}"})
+    return Response(to_json(answer), 202, {"Location": f"/v1/jobs/{handles[0].id}"}, "application/json")
 
 
 async def _create_many(asked: Asked, body: Sequence[object], key: str | None) -> Response:

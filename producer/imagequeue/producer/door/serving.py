@@ -67,9 +67,9 @@ def request_id(request: Request) -> str | None:
 
 async def let_in(request: Request, door: Door, scope: Scope | Literal["any"]) -> Caller:
     """Return who asks; Problem 401, 403 or 429 says why they are not let in."""
-    if door.access.open:
-        check_same_machine(request)
     caller = door.access.caller(request.headers.get("authorization"))
+    if caller.key is None:  # the door is open
+        check_same_machine(request)
     request.state.key_id = caller.key_id
     await door.rates.take(caller)
     if scope != ANY_KEY:
