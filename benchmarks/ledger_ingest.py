@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/ledger_ingest.py [--seconds 5] [--rate 150] [--only sqlite|postgresql]
 
 For each database two figures: attempts (hold, settle, outcome) a second with 500 jobs in flight, and the CPU time of
-this process for one job at a steady rate, less what the same loop takes without a ledger. Before them stands what
-plain sqlite3 takes to write the same rows in groups of the same size (`ledger_bare.py`): machines differ and drift, so
-compare the ratio.
+this process for one job at a steady rate, less what the same loop takes without a ledger: medians of ROUNDS in turns,
+since a machine changes its pace within seconds. Before them stands what plain sqlite3 takes to write the same rows in
+groups of the same size (`ledger_bare.py`): machines differ and drift, so compare the ratio.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Final
 from uuid import uuid4
 
@@ -28,6 +29,7 @@ from imagequeue.ledger.migrate import migrate
 from imagequeue.ledger.writer import COMMITS_PER_SECOND
 
 IN_FLIGHT: Final = 500
+ROUNDS: Final = 7
 SECONDS_MAX: Final = 60.0
 SETTLE_SECONDS: Final = 3  # uses up the commits that a quiet ledger has in hand: it makes those at once
 CALL_SECONDS: Final = 0.3  # between hold and settle at the steady rate, so that they come in different commits
@@ -96,6 +98,16 @@ async def steady_cpu_ms(ledger: Ledger | None, rate: float, seconds: float) -> f
     return (time.process_time() - cpu) / jobs * 1000
 
 
+async def ledger_cpu_ms(ledger: Ledger, rate: float, seconds: float) -> float:
+    """Return what the ledger adds to this process's CPU for a job, in milliseconds."""
+    await steady_cpu_ms(ledger, rate, SETTLE_SECONDS)
+    alone, together = [], []
+    for _ in range(ROUNDS):
+        alone.append(await steady_cpu_ms(None, rate, seconds / ROUNDS))
+        together.append(await steady_cpu_ms(ledger, rate, seconds / ROUNDS))
+    return median(together) - median(alone)
+
+
 def bare(folder: str, seconds: float, rate: float) -> float:
     """Print and return what plain sqlite3 takes for a job's rows in tables of ours."""
     engine = writer_engine(parse_url(f"sqlite:///{folder}/bare.db"))
@@ -110,9 +122,7 @@ def bare(folder: str, seconds: float, rate: float) -> float:
 async def measure(name: str, url: str, seconds: float, rate: float, bare_ms: float) -> None:
     """Print both figures of one database, and prove its books."""
     ledger = await Ledger.open(url)
-    loop_ms = await steady_cpu_ms(None, rate, seconds)
-    await steady_cpu_ms(ledger, rate, SETTLE_SECONDS)
-    cpu_ms = await steady_cpu_ms(ledger, rate, seconds) - loop_ms
+    cpu_ms = await ledger_cpu_ms(ledger, rate, seconds)
     attempts = await ingest(ledger, seconds)
     (await ledger.audit()).raise_for_breach()
     total = (await ledger.summary()).total

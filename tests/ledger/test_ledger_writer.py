@@ -1,25 +1,28 @@
 """What happens when processes start together, stop, are killed, or lose their database."""
 
 import asyncio
-import multiprocessing
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from ledger_values import ManualClock, ending, held, opened, request, settlement
+from ready_process import forking
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import LedgerUnavailable
-from imagequeue.ledger import operations
+from imagequeue.ledger import committer, operations, writer
 from imagequeue.ledger.api import Held
+from imagequeue.ledger.apply import Batch
 from imagequeue.ledger.database import parse_url, writer_engine
 from imagequeue.ledger.ledger import Ledger, _opened_committer
 from imagequeue.ledger.migrate import current_revision, migrate
 from imagequeue.ledger.schema import REVISION, metadata
-from imagequeue.ledger.transaction import SqliteTransaction, Transaction
+from imagequeue.ledger.statements import Statements
+from imagequeue.ledger.transaction import SqliteTransaction, Transaction, transaction_on
 
 
 def test_the_tables_are_those_of_the_newest_migration(empty_url: str) -> None:
@@ -131,7 +134,7 @@ def test_a_killed_connection_loses_nothing(postgresql_server: str, postgresql_te
 
     async def story() -> None:
         async with opened(url) as ledger:
-            await held(ledger)  # a connection that is killed while it is made is not ours to close
+            await held(ledger)
             for _ in range(5):
                 asked = [asyncio.create_task(ledger.hold(request())) for _ in range(40)]
                 await asyncio.sleep(0.002)
@@ -141,6 +144,28 @@ def test_a_killed_connection_loses_nothing(postgresql_server: str, postgresql_te
 
     asyncio.run(story())
     next(database, None)
+
+
+def test_a_connection_that_breaks_while_it_is_made_is_made_anew(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends it twice before anything could be asked; the third is used, and nobody hears of it."""
+    breaks = iter([psycopg.OperationalError("terminated")] * 2)
+
+    def made(connection: object, statements: Statements) -> Transaction:
+        if error := next(breaks, None):
+            raise error
+        return transaction_on(connection, statements)
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            await held(ledger)
+            ledger._writer._committer._disconnect()
+            monkeypatch.setattr(committer, "transaction_on", made)
+            await held(ledger)
+            assert (await ledger.summary()).total.held == 2
+
+    asyncio.run(story())
 
 
 def kill_backends(server: str, url: str) -> None:
@@ -203,7 +228,7 @@ def work_until_killed(url: str, told: Any) -> None:
 
 @pytest.mark.kill
 def test_a_killed_process_leaves_everything_that_it_told(ledger_url: str) -> None:
-    processes = multiprocessing.get_context("spawn")
+    processes = forking()
     here, there = processes.Pipe(duplex=False)
     victim = processes.Process(target=work_until_killed, args=(ledger_url, there))
     victim.start()
@@ -247,5 +272,56 @@ def test_a_ledger_that_answers_pings(ledger_url: str) -> None:
             await ledger.ping()
             hold = await held(ledger)
             await ledger.void(hold.attempt_id, ending())
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_does_not_come_is_given_up_and_its_hold_is_voided(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database stands still for longer than anybody waits; then it goes on, and nothing stays held."""
+    monkeypatch.setattr(writer, "ANSWER_SECONDS_MAX", 0.03)
+    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.01)
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            goes_on, commit = threading.Event(), ledger._writer._committer.commit
+
+            def late(batch: Batch) -> list[object]:
+                goes_on.wait(10)
+                return commit(batch)
+
+            monkeypatch.setattr(ledger._writer._committer, "commit", late)
+            with pytest.raises(LedgerUnavailable, match="no answer"):
+                await ledger.hold(request("job"))
+            goes_on.set()
+            while (await ledger.summary()).total.voided == 0:  # noqa: ASYNC110  # the database tells no event
+                await asyncio.sleep(0.005)
+            (attempt,) = (await ledger.attempts(["job"]))["job"]
+            assert (attempt.state, attempt.error_message) == ("voided", "never called")
+
+    asyncio.run(story())
+
+
+def test_more_than_may_wait_wait_for_room(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING_MAX", 4)
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            most, put = 0, ledger._writer._put
+
+            def counted(waiting: writer.Waiting) -> None:
+                nonlocal most
+                most = max(most, len(ledger._writer._asked))
+                put(waiting)
+
+            monkeypatch.setattr(ledger._writer, "_put", counted)
+            holds = await asyncio.gather(*(ledger.hold(request()) for _ in range(40)))
+            assert len({hold.attempt_id for hold in holds if isinstance(hold, Held)}) == 40
+            assert most == 4
+            monkeypatch.setattr(writer, "ANSWER_SECONDS_MAX", 0.0)
+            monkeypatch.setattr(writer, "WAITING_MAX", 0)
+            with pytest.raises(LedgerUnavailable, match="no answer"):
+                await ledger.hold(request())
 
     asyncio.run(story())

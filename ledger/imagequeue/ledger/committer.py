@@ -145,14 +145,16 @@ class Committer:
         return self._position.batches == before.batches + 1
 
     def _connect(self) -> None:
+        """Open the connection, or leave none: one that breaks while it is made is of no use to the next try."""
         writer_id = self._position.head.writer_id or self._register()
-        self._connection = self._engine.raw_connection()
-        self._transaction = transaction_on(self._connection.driver_connection, self._statements)
-        found = cast("list[HeadColumns]", self._transaction.rows(self._statements.head, {"of": writer_id}))
-        if not found:
-            raise LedgerBreach(f"ledger: writer {writer_id} is gone from the database; was it restored from a copy?")
-        head = Head(writer_id=writer_id, seq=found[0]["head_seq"], hash=found[0]["head_hash"])
-        self._position = Position(batches=found[0]["batches"], head=head)
+        connection = self._engine.raw_connection()
+        try:
+            transaction = transaction_on(connection.driver_connection, self._statements)
+            self._position = _position(transaction, writer_id)
+        except BaseException:
+            connection.invalidate()
+            raise
+        self._connection, self._transaction = connection, transaction
 
     def _register(self) -> int:
         """Return the number of a new writer, with a chain of its own."""
@@ -169,6 +171,14 @@ class Committer:
         connection, self._connection, self._transaction = self._connection, None, None
         if connection is not None:
             connection.invalidate()
+
+
+def _position(transaction: Transaction, writer_id: int) -> Position:
+    found = cast("list[HeadColumns]", transaction.rows(transaction.statements.head, {"of": writer_id}))
+    if not found:
+        raise LedgerBreach(f"ledger: writer {writer_id} is gone from the database; was it restored from a copy?")
+    head = Head(writer_id=writer_id, seq=found[0]["head_seq"], hash=found[0]["head_hash"])
+    return Position(batches=found[0]["batches"], head=head)
 
 
 def one_line(error: Exception) -> str:

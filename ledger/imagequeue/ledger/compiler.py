@@ -1,10 +1,11 @@
 """What differs between SQLite and PostgreSQL in the writer's SQL: lists, upserts, many rows in one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import (
     Column,
     Dialect,
+    Insert,
     Table,
     and_,
     any_,
@@ -21,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.sql import ClauseElement, ColumnElement, Select
 
+from imagequeue.ledger.columns import unnested
 from imagequeue.ledger.schema import (
     attempt,
     balance,
@@ -46,9 +48,6 @@ RESOLVED_COLUMNS = (
     "resolved_at_us",
 )
 
-ROWS = "%(rows)s"
-"""In a text for PostgreSQL: it takes all rows at once, as a JSON list. A statement for each row costs twice the CPU."""
-
 
 class Compiler:
     """Makes texts for `sqlite` or `postgresql`."""
@@ -61,28 +60,29 @@ class Compiler:
         """Return the text of a statement."""
         return str(clause.compile(dialect=self._dialect))
 
-    def bulk_insert(self, table: Table, clause: ClauseElement) -> str:
-        """Return the insert of many rows; on PostgreSQL as one statement over a JSON list, see ROWS."""
+    def bulk_insert(self, table: Table, clause: Insert) -> str:
+        """Return the insert of many rows; on PostgreSQL as one statement that takes columns, see `columns.unnested`."""
         text = self.text(clause)
         if self._sqlite:
             return text
+        names = [str(name) for name in clause.compile(dialect=self._dialect).params]
         conflict = text.partition(" ON CONFLICT ")[2]
-        every = f"INSERT INTO {table.name} SELECT * FROM json_populate_recordset(NULL::{table.name}, {ROWS}::json)"  # noqa: S608  # our own names
+        every = f"INSERT INTO {table.name} ({', '.join(names)}) {unnested(self._kinds(table, names))}"
         return f"{every} ON CONFLICT {conflict}" if conflict else every
 
     def resolve_attempt(self) -> str:
         """Return the update of many attempts that leave a state, see Statements."""
         if self._sqlite:
             return self.text(_resolve_attempt())
-        kinds = {"key": "bigint", "expected": "text"} | {
-            name: str(attempt.c[name].type.compile(self._dialect)) for name in RESOLVED_COLUMNS
-        }
-        record = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        kinds = {"key": "BIGINT", "expected": "TEXT"} | self._kinds(attempt, RESOLVED_COLUMNS)
         values = ", ".join(f"{name} = resolved.{name}" for name in RESOLVED_COLUMNS)
         return (
-            f"UPDATE {attempt.name} SET {values} FROM json_to_recordset({ROWS}::json) AS resolved({record})"  # noqa: S608  # our own names
+            f"UPDATE {attempt.name} SET {values} FROM ({unnested(kinds)}) AS resolved"  # noqa: S608  # our own names
             f" WHERE {attempt.name}.id = resolved.key AND {attempt.name}.state = resolved.expected"
         )
+
+    def _kinds(self, table: Table, names: Iterable[str]) -> dict[str, str]:
+        return {name: str(table.c[name].type.compile(self._dialect)) for name in names}
 
     def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return an insert that may say what is done about rows that are there."""
@@ -108,7 +108,7 @@ class Compiler:
         nothing_used: ColumnElement[int] = literal_column("0")
         return self.upsert(balance).values(scope=bindparam("scope"), used_nano=nothing_used).on_conflict_do_nothing()
 
-    def insert_outcome(self) -> ClauseElement:
+    def insert_outcome(self) -> Insert:
         """Return the insert of a job's end, which takes the place of one that was reopened and of no other."""
         wanted = self.upsert(outcome)
         changed = {name: wanted.excluded[name] for name in outcome.c.keys() if name != "job_id"}  # noqa: SIM118  # a column collection iterates over columns
@@ -134,7 +134,7 @@ class Compiler:
         oldest = select(webhook).where(pending).order_by(webhook.c.due_at_us)
         return oldest.limit(bindparam("count")).offset(literal_column("0")).with_for_update(skip_locked=True)
 
-    def add_rollup(self, table: Table, key: Sequence[str]) -> ClauseElement:
+    def add_rollup(self, table: Table, key: Sequence[str]) -> Insert:
         """Return the insert of sums, added to those that are there."""
         added = self.upsert(table)
         sums = {name: table.c[name] + added.excluded[name] for name in MEASURES}
@@ -148,7 +148,7 @@ class Compiler:
             rows = f"SELECT {fields} FROM json_each(:rows) WHERE true"  # noqa: S608  # our own names
         else:
             kinds = "tenant text, intent text, attempt_id bigint"
-            rows = f"SELECT {names} FROM json_to_recordset({ROWS}::json) AS answered({kinds}) ORDER BY tenant, intent"  # noqa: S608  # our own names
+            rows = f"SELECT {names} FROM json_to_recordset(%(rows)s::json) AS answered({kinds}) ORDER BY tenant, intent"  # noqa: S608  # our own names
         table = first_answer.name
         return f"INSERT INTO {table} ({names}) {rows} ON CONFLICT DO NOTHING RETURNING tenant, intent"  # our own names
 

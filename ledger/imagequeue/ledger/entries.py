@@ -185,7 +185,7 @@ def link_hash(previous: str, writer_id: int, seq: int, at_us: int, entry: Entry)
     attempt_id = "null" if entry.attempt_id is None else entry.attempt_id
     # The text that a JSON encoder makes of the list of them, put together here at a third of its time.
     content = (
-        f"[{_quoted(previous)},{writer_id},{seq},{at_us},{attempt_id},{_often(entry.kind)},{_often(entry.debit)},"
+        f'["{previous}",{writer_id},{seq},{at_us},{attempt_id},{_often(entry.kind)},{_often(entry.debit)},'
         f"{_often(entry.credit)},{entry.amount_nano},{_often(entry.day)},{_often(entry.catalog_version)},"
         f"{_quoted(entry.memo)}]"
     )

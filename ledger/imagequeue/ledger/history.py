@@ -29,7 +29,7 @@ class History:
     @property
     def next_n(self) -> int:
         """The number of the next attempt."""
-        return 1 + max((row["n"] for row in self.attempts), default=0)
+        return 1 + max(row["n"] for row in self.attempts) if self.attempts else 1
 
     @property
     def batched(self) -> AttemptColumns | None:
@@ -39,6 +39,8 @@ class History:
     @property
     def unanswered(self) -> int:
         """The latest delivery whose attempt is in doubt, or will be by the next hold; 0 for none."""
+        if not self.attempts:
+            return 0
         open_rows = [row for row in self.attempts if row["state"] in ("held", "in_doubt")]
         return max((max(delivery_of(row["lease_token"]), 1) for row in open_rows), default=0)
 

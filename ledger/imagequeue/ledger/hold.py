@@ -97,13 +97,7 @@ def _admit(
 ) -> Held:
     attempt_id, n, tags = unit.next_id(), history.next_n, canonical_json(request.tags)
     unit.attempts.append(_attempt_row(unit, request, attempt_id, n, tags))
-    holding = Holding(
-        attempt_id=attempt_id,
-        org=request.org,
-        bound_nano=request.upper_bound_nano,
-        day=unit.day,
-        catalog_version=request.catalog_version,
-    )
+    holding = Holding(attempt_id, request.org, request.upper_bound_nano, unit.day, request.catalog_version)
     unit.entries.extend(entries.hold(holding))
     key = (unit.day, request.org, request.model, request.tenant, request.priority, tags)
     unit.count(key, held=1, held_nano=request.upper_bound_nano)

@@ -37,7 +37,6 @@ from imagequeue.ledger.retention import Archived, Seal, Strip
 from imagequeue.ledger.wallet import GrantKind
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
-WRITE_SECONDS_MAX: Final = 120.0
 STALLED_SECONDS: Final = 1.5  # a commit that lasts longer is no longer slow: no new call should be begun
 CREDITS_MAX: Final = 1_000_000
 AMOUNT_NANO_MAX: Final = USD_MAX * NANO_PER_USD
@@ -117,7 +116,7 @@ class Ledger(Reports):
             raise ValueError("images: at least 1")
         if len(request.caps) > CAPS_PER_HOLD_MAX:
             raise ValueError(f"caps: at most {CAPS_PER_HOLD_MAX}")
-        return await self._write(operations.Hold(request=request))
+        return await self._writer.submit(operations.Hold(request=request))
 
     async def settle(self, attempt_id: int, settlement: Settlement) -> bool:
         """Book an answered call and the job's success, both or neither; the images must be durable before.
@@ -128,21 +127,21 @@ class Ledger(Reports):
         _check_amount("usd_nano", settlement.usd_nano)
         for saving in settlement.savings:
             _check_saving(saving)
-        return await self._write(operations.Settle(attempt_id=attempt_id, settlement=settlement))
+        return await self._writer.submit(operations.Settle(attempt_id=attempt_id, settlement=settlement))
 
     async def void(self, attempt_id: int, ending: Ending, outcome: JobFailure | None = None) -> bool:
         """Release the hold of a call that certainly was not billed; with `outcome`, the job has failed for good.
 
         False and NotFound as in `settle`.
         """
-        return await self._write(operations.Void(attempt_id=attempt_id, ending=ending, outcome=outcome))
+        return await self._writer.submit(operations.Void(attempt_id=attempt_id, ending=ending, outcome=outcome))
 
     async def doubt(self, attempt_id: int, ending: Ending, outcome: JobFailure | None = None) -> bool:
         """Keep the hold of a call that was sent and not answered, until it is reconciled.
 
         False and NotFound as in `settle`.
         """
-        return await self._write(operations.Doubt(attempt_id=attempt_id, ending=ending, outcome=outcome))
+        return await self._writer.submit(operations.Doubt(attempt_id=attempt_id, ending=ending, outcome=outcome))
 
     async def resolve(
         self, attempt_id: int, decision: Decision, usd_nano: int | None = None, *, reason: str, by: str
@@ -155,13 +154,13 @@ class Ledger(Reports):
         operation = operations.Resolve(
             attempt_id=attempt_id, decision=decision, usd_nano=usd_nano, reason=f"{reason} (by {by})"
         )
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def correct(self, org: str, day: str, usd_nano: int, *, model: str, reason: str, source: str) -> bool:
         """Book what the provider's bill of a UTC day shows beyond our rows (negative: less); once for each source."""
         _check_amount("usd_nano", abs(usd_nano))
         operation = operations.Correct(org=org, day=day, model=model, usd_nano=usd_nano, reason=reason, source=source)
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def grant_credits(
         self,
@@ -183,23 +182,23 @@ class Ledger(Reports):
         operation = operations.GrantCredits(
             org=org, kind=kind, credits=count, paid_nano=paid_nano, expires_at=expires_at, source=source
         )
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def seal(self, archived: Archived) -> bool:
         """Book the archive of a month's details, whose file must be durable; False when one was booked before."""
-        return await self._write(Seal(archived=archived))
+        return await self._writer.submit(Seal(archived=archived))
 
     async def strip(self, month: str) -> int:
         """Take some of the details of a sealed month out; return of how many rows, 0 when none are left."""
-        return await self._write(Strip(month=month))
+        return await self._writer.submit(Strip(month=month))
 
     async def purge_webhooks(self, before: datetime) -> int:
         """Delete messages that were delivered or given up before a moment; return how many."""
-        return await self._write(operations.Purge(before=before))
+        return await self._writer.submit(operations.Purge(before=before))
 
     async def record_outcome(self, job_id: str, outcome: JobFailure | CacheHit, facts: JobFacts) -> bool:
         """Store how a job ended that made no call; False when it had ended before, which then stands."""
-        return await self._write(operations.Record(job_id=job_id, outcome=outcome, facts=facts))
+        return await self._writer.submit(operations.Record(job_id=job_id, outcome=outcome, facts=facts))
 
     async def record_saving(
         self, job_id: str, kind: SavingKind, usd_nano: int, *, facts: JobFacts | None = None
@@ -212,21 +211,21 @@ class Ledger(Reports):
         """
         saving = Saving(kind=kind, usd_nano=usd_nano)
         _check_saving(saving)
-        return await self._write(operations.RecordSaving(job_id=job_id, saving=saving, facts=facts))
+        return await self._writer.submit(operations.RecordSaving(job_id=job_id, saving=saving, facts=facts))
 
     async def own_images(self, tenant: str, images: Collection[ImageRecord]) -> None:
         """Note that images, durable in the store, are a tenant's; those of a job's success are so without it."""
         if images:
-            await self._write(OwnImages(tenant=tenant, images=tuple(images)))
+            await self._writer.submit(OwnImages(tenant=tenant, images=tuple(images)))
 
     async def reopen(self, job_id: str) -> bool:
         """Set a failure aside, so that the job can be tried again; False when there is none."""
-        return await self._write(operations.Reopen(job_id=job_id))
+        return await self._writer.submit(operations.Reopen(job_id=job_id))
 
     async def keep(self, job_id: str, image_sha256s: Sequence[str] | None = None) -> bool:
         """Note which images of a job are used (None: all); NotFound when it has no such image."""
         sha256s = None if image_sha256s is None else tuple(image_sha256s)
-        return await self._write(operations.Keep(job_id=job_id, sha256s=sha256s))
+        return await self._writer.submit(operations.Keep(job_id=job_id, sha256s=sha256s))
 
     async def claim_webhooks(
         self, count: int, lease_seconds: float, without: Sequence[str] = ()
@@ -236,12 +235,12 @@ class Ledger(Reports):
         `without` names URLs whose messages are left where they are.
         """
         operation = operations.ClaimWebhooks(count=count, lease_seconds=lease_seconds, without=tuple(without))
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def webhook_delivered(self, row: WebhookRow) -> bool:
         """Note that a message arrived; False when that is known."""
         operation = operations.EndWebhook(webhook_id=row.webhook_id, tries=row.tries, delivered=True)
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def webhook_failed(self, row: WebhookRow, error: str, next_try: datetime | None) -> bool:
         """Note that a message did not arrive, and when to try again (None: never).
@@ -251,22 +250,15 @@ class Ledger(Reports):
         operation = operations.EndWebhook(
             webhook_id=row.webhook_id, tries=row.tries, delivered=False, error=error, next_try=next_try
         )
-        return await self._write(operation)
+        return await self._writer.submit(operation)
 
     async def redeliver_webhooks(self, webhook_ids: Iterable[int]) -> int:
         """Make messages due now, with all their tries anew; return how many of them are known."""
-        return await self._write(operations.Redeliver(webhook_ids=tuple(webhook_ids)))
+        return await self._writer.submit(operations.Redeliver(webhook_ids=tuple(webhook_ids)))
 
     async def submit(self, operation: Operation[Answer]) -> Answer:
         """Return an operation's answer after its commit; for parts of the ledger with operations of their own."""
-        return await self._write(operation)
-
-    async def _write(self, operation: Operation[Answer]) -> Answer:
-        try:
-            async with asyncio.timeout(WRITE_SECONDS_MAX):
-                return await self._writer.submit(operation)
-        except TimeoutError as error:
-            raise LedgerUnavailable(f"ledger: no answer in {WRITE_SECONDS_MAX:.0f} s") from error
+        return await self._writer.submit(operation)
 
 
 def _opened_committer(url: URL, clock: Clock) -> Committer:

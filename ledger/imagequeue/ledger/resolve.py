@@ -87,12 +87,8 @@ def _book_late(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
 def _resolution(operation: OnAttempt) -> Resolution:
     if isinstance(operation, Settle):
         settlement = operation.settlement
-        return Resolution(
-            state="settled",
-            usd_nano=settlement.usd_nano,
-            images=len(settlement.images),
-            columns=_settled_columns(settlement),
-        )
+        columns = _settled_columns(settlement)
+        return Resolution("settled", settlement.usd_nano, len(settlement.images), None, columns)
     if isinstance(operation, Void):
         return Resolution(state="voided", usd_nano=0, columns=_ending_columns(operation.ending))
     if isinstance(operation, Doubt):
@@ -107,7 +103,7 @@ def move(unit: Unit, row: AttemptColumns, to: Resolution) -> None:
         to = _in_credits(unit, row, to)
     unit.resolutions.append(_resolved_row(unit, row, to))
     unit.entries.extend(_entries(row["state"], holding, to))
-    if to.usd_nano is not None:
+    if to.usd_nano is not None and to.usd_nano != holding.bound_nano:
         for name in scopes(row["org"], row["tenant"], row["day"]):
             unit.balances[name] += to.usd_nano - holding.bound_nano
     unit.count(rollup_key(row), **_sums(row["state"], holding.bound_nano, to))
@@ -127,13 +123,7 @@ def _in_credits(unit: Unit, row: AttemptColumns, to: Resolution) -> Resolution:
 
 def holding_of(row: AttemptColumns) -> Holding:
     """Return what entries need to know of an attempt."""
-    return Holding(
-        attempt_id=row["id"],
-        org=row["org"],
-        bound_nano=row["upper_bound_nano"],
-        day=row["day"],
-        catalog_version=row["catalog_version"],
-    )
+    return Holding(row["id"], row["org"], row["upper_bound_nano"], row["day"], row["catalog_version"])
 
 
 def rollup_key(row: AttemptColumns) -> RollupKey:
@@ -166,8 +156,12 @@ def _sums(state: AttemptState, bound_nano: int, to: Resolution) -> dict[str, int
 
 
 def _resolved_row(unit: Unit, row: AttemptColumns, to: Resolution) -> Parameters:
-    known = NOTHING_KNOWN if row["state"] == "held" else {name: row[name] for name in RESOLVED_COLUMNS}  # type: ignore[literal-required]  # all are columns of the attempt
-    told = {name: value for name, value in to.columns.items() if value is not None}
+    told = to.columns
+    if row["state"] == "held":
+        known = NOTHING_KNOWN
+    else:
+        known = {name: row[name] for name in RESOLVED_COLUMNS}  # type: ignore[literal-required]  # all are columns of the attempt
+        told = {name: value for name, value in told.items() if value is not None}
     return {
         **known,
         **told,
@@ -214,7 +208,7 @@ def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
         own(unit, row["tenant"], operation.settlement.images)
     elif isinstance(operation, (Void, Doubt)) and operation.outcome is not None:
         messages = operation.outcome.webhooks
-        outcome = {**_facts(row), **failure_columns(operation.outcome), "finished_at_us": unit.now_us}
+        outcome = _outcome(row, {**failure_columns(operation.outcome), "finished_at_us": unit.now_us})
     else:
         return
     unit.outcomes.append(outcome)
@@ -223,19 +217,33 @@ def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
 
 
 def _success_row(unit: Unit, settlement: Settlement, row: AttemptColumns) -> Parameters:
+    return _outcome(
+        row,
+        {
+            "status": "succeeded",
+            "usd_nano": row["upper_bound_nano"] if row["credits"] else settlement.usd_nano,
+            "images": images_json(settlement.images),
+            "finished_at_us": unit.now_us,
+        },
+    )
+
+
+def _outcome(row: AttemptColumns, told: Columns) -> Parameters:
     return {
-        **_facts(row),
-        "status": "succeeded",
-        "usd_nano": row["upper_bound_nano"] if row["credits"] else settlement.usd_nano,
-        "images": images_json(settlement.images),
-        "finished_at_us": unit.now_us,
+        **EMPTY_OUTCOME,
+        "job_id": row["job_id"],
+        "org": row["org"],
+        "model": row["model"],
+        "tenant": row["tenant"],
+        "priority": row["priority"],
+        "tags": row["tags"],
+        "intent": row["intent"],
+        "delivery": row["delivery"],
+        "catalog_version": row["catalog_version"],
+        "day": row["day"],
+        "attempt_id": row["id"],
+        **told,
     }
-
-
-def _facts(row: AttemptColumns) -> dict[str, object]:
-    shared = ("job_id", "org", "model", "tenant", "priority", "tags", "intent", "delivery", "catalog_version", "day")
-    facts: dict[str, object] = {name: row[name] for name in shared}  # type: ignore[literal-required]  # all are columns of the attempt
-    return {**EMPTY_OUTCOME, **facts, "attempt_id": row["id"]}
 
 
 EMPTY_OUTCOME: Final[Columns] = {

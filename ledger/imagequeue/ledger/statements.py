@@ -5,8 +5,10 @@ more than the database does. Parameters have the names of the columns, and of th
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import (
+    Insert,
     Update,
     and_,
     bindparam,
@@ -18,7 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.sql import ClauseElement, ColumnElement
+from sqlalchemy.sql import ClauseElement
 
 from imagequeue.ledger.compiler import RESOLVED_COLUMNS, Compiler
 from imagequeue.ledger.schema import (
@@ -37,13 +39,16 @@ from imagequeue.ledger.schema import (
 from imagequeue.ledger.schema_archive import archive
 from imagequeue.ledger.schema_reports import DIMENSIONS, rollup, saving, tag_rollup, tag_set
 
+HELD_WITH: Final = ("state", "images")
+"""What an attempt begins with of the columns that its end changes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statements:
     """Texts for one kind of database. `:ids` and `:scopes` are lists, see `list_parameter`."""
 
     begin: str
-    insert_attempt: str  # the columns that RESOLVED_COLUMNS leaves, and state
+    insert_attempt: str  # the columns that RESOLVED_COLUMNS leaves, and HELD_WITH
     resolve_attempt: str  # the columns of RESOLVED_COLUMNS, key, expected (state)
     insert_entry: str
     insert_outcome: str  # changes no row when the job has an outcome that was not reopened
@@ -127,10 +132,9 @@ def statements_for(dialect_name: str) -> Statements:
     )
 
 
-def _insert_attempt() -> ClauseElement:
-    known = [name for name in attempt.c.keys() if name == "state" or name not in RESOLVED_COLUMNS]  # noqa: SIM118  # as above
-    values: dict[str, ColumnElement[object]] = {name: bindparam(name, type_=attempt.c[name].type) for name in known}
-    return insert(attempt).values({**values, "images": literal_column("0")})
+def _insert_attempt() -> Insert:
+    known = [name for name in attempt.c.keys() if name in HELD_WITH or name not in RESOLVED_COLUMNS]  # noqa: SIM118  # as above
+    return insert(attempt).values({name: bindparam(name, type_=attempt.c[name].type) for name in known})
 
 
 def _move_balance() -> ClauseElement:

@@ -11,7 +11,7 @@ from typing import Final, LiteralString, Protocol, cast
 import psycopg
 from psycopg.rows import dict_row
 
-from imagequeue.ledger.compiler import ROWS
+from imagequeue.ledger.columns import columns, takes_columns
 from imagequeue.ledger.statements import Statements
 
 Parameters = Mapping[str, object]
@@ -154,8 +154,8 @@ class PostgresqlTransaction:
         with self._connection.pipeline():
             self._begin_now()
             for cursor, (text, rows) in zip(cursors, steps, strict=True):
-                if rows and ROWS in text:
-                    cursor.execute(_known(text), {"rows": json.dumps(rows)}, prepare=True)
+                if rows and takes_columns(text):
+                    cursor.execute(_known(text), columns(text, rows), prepare=True)
                 elif rows:
                     cursor.executemany(_known(text), rows)
         return [cursor.rowcount if rows else 0 for cursor, (_, rows) in zip(cursors, steps, strict=True)]
@@ -194,4 +194,8 @@ def _known(text: str) -> LiteralString:
 
 def storable(text: str | None, characters_max: int) -> str | None:
     """Return foreign text as both databases accept it, cut to `characters_max`."""
-    return None if text is None else UNSTORABLE.sub("\ufffd", text[:characters_max])
+    if text is None:
+        return None
+    if text.isascii() and "\x00" not in text:  # as most are
+        return text[:characters_max]
+    return UNSTORABLE.sub("\ufffd", text[:characters_max])

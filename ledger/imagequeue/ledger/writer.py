@@ -22,6 +22,9 @@ BATCH_MAX: Final = 256
 ENOUGH: Final = 64  # operations that are worth a commit of their own: no use in gathering more
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
 COMMITS_PER_SECOND: Final = 10.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
+ANSWER_SECONDS_MAX: Final = 120.0
+LOOK_SECONDS: Final = 5.0  # between two looks for what has waited so long
+NO_ANSWER: Final = f"ledger: no answer in {ANSWER_SECONDS_MAX:.0f} s"
 CLOSE_SECONDS_MAX: Final = 60.0
 COMMITS_REMEMBERED_MAX: Final = 1_000  # durations that nobody asks for are forgotten, the oldest first
 
@@ -36,7 +39,11 @@ class Waiting(NamedTuple):
 
 
 class Writer:
-    """Hands operations of one event loop to a thread of its own. `start` first, `close` at the end."""
+    """Hands operations of one event loop to a thread of its own. `start` first, `close` at the end.
+
+    What nobody has answered is kept with the moment it was asked at, the oldest first. One look at it now and then is
+    what a deadline of its own for each operation would be, at none of the cost.
+    """
 
     def __init__(self, committer: Committer, commits_per_second: float) -> None:
         self._committer = committer
@@ -47,7 +54,8 @@ class Writer:
         self._committing_since: float | None = None
         self._commit_seconds: deque[float] = deque(maxlen=COMMITS_REMEMBERED_MAX)
         self._allowance = Allowance(commits_per_second, time.monotonic())
-        self._slots = asyncio.Semaphore(WAITING_MAX)
+        self._asked: dict[asyncio.Future[object], float] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="imagequeue-ledger", daemon=True)
 
@@ -76,13 +84,41 @@ class Writer:
         return self._thread.is_alive() and not self._closing
 
     async def submit(self, operation: Operation[Answer]) -> Answer:
-        """Return the operation's answer after the commit. Waits while WAITING_MAX others wait."""
-        async with self._slots:
-            if not self.alive:
-                raise LedgerUnavailable("ledger: closed")
-            answer: asyncio.Future[object] = self._loop.create_future()
-            self._put(Waiting(cast("Operation[object]", operation), answer))
+        """Return the operation's answer after the commit. Waits while WAITING_MAX others wait.
+
+        LedgerUnavailable when there is none in ANSWER_SECONDS_MAX, or LOOK_SECONDS later.
+        """
+        if not self.alive:
+            raise LedgerUnavailable("ledger: closed")
+        asked = self._loop.time()
+        if len(self._asked) >= WAITING_MAX:
+            await self._room(asked + ANSWER_SECONDS_MAX)
+        answer: asyncio.Future[object] = self._loop.create_future()
+        self._asked[answer] = asked
+        self._put(Waiting(cast("Operation[object]", operation), answer))
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_SECONDS, self._give_up)
+        try:
             return cast("Answer", await answer)
+        finally:
+            del self._asked[answer]
+
+    async def _room(self, until: float) -> None:
+        """Return when fewer than WAITING_MAX wait and operations are taken."""
+        while len(self._asked) >= WAITING_MAX:
+            if self._loop.time() >= until:
+                raise LedgerUnavailable(NO_ANSWER)
+            await asyncio.wait([next(iter(self._asked))], timeout=until - self._loop.time())
+        if not self.alive:
+            raise LedgerUnavailable("ledger: closed")
+
+    def _give_up(self) -> None:
+        """End the wait of those who have waited too long; their operations are left out, or undone as unheard."""
+        before = self._loop.time() - ANSWER_SECONDS_MAX
+        for answer, asked in self._asked.items():
+            if asked <= before and not answer.done():
+                answer.set_exception(LedgerUnavailable(NO_ANSWER))
+        self._look = self._loop.call_later(LOOK_SECONDS, self._give_up) if self._asked else None
 
     async def close(self) -> None:
         """Commit what was asked for, then end the thread."""
@@ -90,6 +126,8 @@ class Writer:
         self._wake.set()
         self._full.set()
         await asyncio.to_thread(self._thread.join, CLOSE_SECONDS_MAX)
+        if self._look is not None:
+            self._look.cancel()
 
     def _put(self, waiting: Waiting) -> None:
         self._waiting.append(waiting)
@@ -120,7 +158,7 @@ class Writer:
         later: list[Waiting] = []
         while self._waiting and len(batch) < BATCH_MAX and len(later) < BATCH_MAX:
             waiting = self._waiting.popleft()
-            if waiting.answer.cancelled():
+            if waiting.answer.done():
                 continue  # nobody waits any more, and nothing was done
             if waiting.operation.subject in batch:
                 later.append(waiting)
