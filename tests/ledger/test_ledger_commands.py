@@ -48,6 +48,13 @@ def command(*arguments: str) -> int:
 
 
 @pytest.mark.usefixtures("doubted")
+@pytest.mark.parametrize("name", ["summary", "export"])
+def test_a_time_that_ends_before_it_begins_is_told_in_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(name, "--since", "2026-11-23", "--until", DAY) == 2
+    assert f"until: a day or moment after --since 2026-11-23, not {DAY}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("doubted")
 def test_summary_prints_json_and_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("summary", "--json", "--group-by", "tag:project", "--since", DAY) == 0
     report = json.loads(capsys.readouterr().out)

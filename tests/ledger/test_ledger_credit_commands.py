@@ -18,6 +18,16 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGEQUEUE_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     monkeypatch.setenv("IMAGEQUEUE_DATA_DIR", str(tmp_path / "data"))
+    orgs = [
+        {
+            "name": "labs",
+            "base_url": "http://127.0.0.1:1/v1",
+            "api_key": "k",
+            "kind": "compatible",
+            "credits_per_call": 1,
+        }
+    ]
+    monkeypatch.setenv("IMAGEQUEUE_ORGS", json.dumps(orgs))
 
 
 def command(*arguments: str) -> int:
@@ -53,6 +63,7 @@ def test_what_cannot_be_booked_is_named_in_one_line(capsys: pytest.CaptureFixtur
         (("purchase", "--org", "labs", "--credits", "1", "--paid-usd", "much", "--source", "s"), "paid_usd"),
         (("purchase", "--org", "labs", "--credits", "1", "--paid-usd", "-1", "--source", "s"), "paid_usd"),
         (("grant", "--org", "labs", "--credits", "0", "--source", "s"), "credits"),
+        (("grant", "--org", "lab", "--credits", "1", "--source", "s"), "'lab' is not configured; known: labs"),
     ):
         assert command(*arguments) == 2
         assert named in capsys.readouterr().err

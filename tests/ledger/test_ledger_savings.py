@@ -8,6 +8,8 @@ from ledger_values import ManualClock, held, image, opened, settlement
 
 from imagequeue.config.errors import NotFound
 from imagequeue.ledger.api import CacheHit, JobFacts, Saving
+from imagequeue.ledger.summary import Figures, Summary
+from imagequeue.producer.commands.ledger_view import print_summary
 
 FACTS = JobFacts(model="dall-e-3", org="main", tenant="red", tags={"project": "p"}, intent="cover")
 
@@ -89,3 +91,24 @@ def test_a_saving_counts_on_the_day_that_it_was_recorded(ledger_url: str) -> Non
                 assert (await ledger.summary(group_by, since=midnight)).total.saved_nano == 2
 
     asyncio.run(story())
+
+
+def test_the_table_says_what_each_kind_saved_and_how_often_intents_were_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures = Figures(
+        saved_nano=55_000_000,
+        saved_cache_nano=40_000_000,
+        saved_batch_nano=20_000_000,
+        saved_overflow_nano=-5_000_000,
+        answers=5,
+        intents=2,
+    )
+    print_summary(Summary(total=figures, groups=()), [])
+    table, told = capsys.readouterr().out.rsplit("\n", 2)[:2]
+    assert told == "saved: cache $0.04, batch $0.02, overflow -$0.005"
+    assert table.split()[-3:] == ["2", "3", "1.5"]
+    print_summary(Summary(total=Figures(), groups=()), [])
+    shown = capsys.readouterr().out
+    assert "regenerations" not in shown
+    assert "saved:" not in shown

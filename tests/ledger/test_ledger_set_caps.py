@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_values import NOON, held, opened, request
+from ledger_values import NOON, ending, held, opened, request, settlement
 from sqlalchemy import text
 
 from imagequeue.config.clock import iso
@@ -66,6 +66,31 @@ def test_a_cap_can_be_set_where_none_is_configured_and_for_one_name_only(ledger_
             assert (shown.set.by, shown.set.reason) == ("ann", "the campaign")
             assert [one.percent for one in shown.warnings] == [50, 80, 100]
             assert await ledger.caps([], tenant="another") == ()
+
+    asyncio.run(story())
+
+
+def test_a_cap_says_what_of_it_is_settled_held_and_in_doubt(ledger_url: str) -> None:
+    configured = [
+        ConfiguredCap(kind="org_month", name="main", limit_nano=9 * IMAGE_NANO),
+        ConfiguredCap(kind="tenant_total", name="default", limit_nano=8 * IMAGE_NANO),
+        ConfiguredCap(kind="tenant_day", name="another", limit_nano=7 * IMAGE_NANO),
+    ]
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            await ledger.settle((await held(ledger)).attempt_id, settlement(IMAGE_NANO))
+            await ledger.doubt((await held(ledger)).attempt_id, ending())
+            for tenant in ("default", "default", "another"):
+                await held(ledger, tenant=tenant)
+            shown = [cap.as_json() for cap in await ledger.caps(configured)]
+            parts = ("used_usd", "settled_usd", "in_doubt_usd", "held_usd")
+            assert [[float(str(cap[part])) for part in parts] for cap in shown] == [
+                [0.2, 0.04, 0.04, 0.12],
+                [0.16, 0.04, 0.04, 0.08],
+                [0.04, 0, 0, 0.04],
+            ]
+            assert [cap["source"] for cap in shown] == ["configured"] * 3
 
     asyncio.run(story())
 

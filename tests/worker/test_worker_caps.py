@@ -25,6 +25,7 @@ from worker_site import WorkerSite
 from imagequeue.config.clock import SystemClock
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.moments import start_of_next_day, start_of_next_month
+from imagequeue.ledger.set_caps import SetCap
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
 from imagequeue.worker import main
@@ -159,14 +160,21 @@ def test_each_warning_is_logged_once_whoever_looks(site: WorkerSite) -> None:
     ]
 
 
-def test_status_shows_the_caps_that_warned(site: WorkerSite) -> None:
+def test_status_shows_the_caps_that_stand_and_what_is_used_of_them(site: WorkerSite) -> None:
     org_month(site, "0.05")
     work_until(site, "finished", site.put())
-    shown = json.loads(status(site, "--json"))
-    (cap,) = shown["caps"]
-    assert (cap["kind"], cap["name"], cap["used_share"]) == ("org_month", "main", 0.8)
-    assert [warning["percent"] for warning in cap["warnings"]] == [50, 80]
-    assert "80 % since" in status(site)
+    wanted = SetCap(kind="tenant_total", name="default", state="limit", limit_nano=10**9, by="ann", reason="")
+    assert with_ledger(site, lambda ledger: ledger.submit(wanted))
+    shown = json.loads(status(site, "--json"))["caps"]
+    parts = ("kind", "name", "used_share", "settled_usd", "held_usd", "in_doubt_usd", "source")
+    assert [tuple(cap[part] for part in parts) for cap in shown] == [
+        ("org_month", "main", 0.8, "0.040000000", "0.000000000", "0.000000000", "configured"),
+        ("tenant_total", "default", 0.04, "0.040000000", "0.000000000", "0.000000000", "set"),
+    ]
+    assert [warning["percent"] for warning in shown[0]["warnings"]] == [50, 80]
+    told = status(site)
+    assert "80 % since" in told
+    assert "set by ann" in told
 
 
 def status(site: WorkerSite, *words: str) -> str:

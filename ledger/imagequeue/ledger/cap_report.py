@@ -1,18 +1,20 @@
 """How far each cap is used in its present period, and which warnings it has given."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict, cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from imagequeue.config.clock import iso
 from imagequeue.config.money import format_usd
 from imagequeue.ledger.api import CapKind
 from imagequeue.ledger.caps import scope, starts_anew
+from imagequeue.ledger.caps import scopes as scopes_of
 from imagequeue.ledger.moments import day, microseconds, moment
-from imagequeue.ledger.schema import balance, warning
+from imagequeue.ledger.schema import OPEN, attempt, balance, warning
 from imagequeue.ledger.set_caps import CapColumns, caps_that_were_set
 
 WARNINGS_MAX: Final = 1_000
@@ -58,14 +60,24 @@ class CapWarning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapStatus:
-    """A cap now: settled, held and in doubt together, and the warnings of this period, lowest level first."""
+    """A cap now: what is used of it, and the warnings of this period, lowest level first.
+
+    `used_nano` is what is settled (corrections to the bill included), held and in doubt together.
+    """
 
     cap: ConfiguredCap
     scope: str
     used_nano: int
+    held_nano: int
+    in_doubt_nano: int
     starts_anew: datetime | None
     warnings: tuple[CapWarning, ...]
     set: CapSetting | None = None
+
+    @property
+    def settled_nano(self) -> int:
+        """Return what is spent for good."""
+        return self.used_nano - self.held_nano - self.in_doubt_nano
 
     @property
     def used_share(self) -> float:
@@ -79,10 +91,14 @@ class CapStatus:
             "name": self.cap.name,
             "limit_usd": format_usd(self.cap.limit_nano),
             "used_usd": format_usd(self.used_nano),
+            "settled_usd": format_usd(self.settled_nano),
+            "held_usd": format_usd(self.held_nano),
+            "in_doubt_usd": format_usd(self.in_doubt_nano),
             "left_usd": format_usd(max(0, self.cap.limit_nano - self.used_nano)),
             "used_share": round(self.used_share, 6),
             "starts_anew": None if self.starts_anew is None else iso(self.starts_anew),
             "warnings": [one.as_json() for one in self.warnings],
+            "source": "configured" if self.set is None else "set",
             "set": None if self.set is None else self.set.as_json(),
         }
 
@@ -112,6 +128,7 @@ def cap_report(
     scopes = [scope(cap.kind, cap.name, cap.name, "", today) for cap in caps]
     query = select(balance.c.scope, balance.c.used_nano).where(balance.c.scope.in_(scopes))
     used = {str(name): int(nano) for name, nano in connection.execute(query)}
+    unsettled = _unsettled(connection) if scopes else {}
     mine = select(warning).where(warning.c.scope.in_(scopes)).order_by(warning.c.percent)
     given = [_warning(row) for row in cast("Sequence[WarningRow]", connection.execute(mine).mappings().all())]
     return tuple(
@@ -119,6 +136,8 @@ def cap_report(
             cap=cap,
             scope=name,
             used_nano=used.get(name, 0),
+            held_nano=unsettled.get((name, "held"), 0),
+            in_doubt_nano=unsettled.get((name, "in_doubt"), 0),
             starts_anew=starts_anew(cap.kind, today),
             warnings=tuple(
                 one for one in given if (one.scope, one.kind, one.limit_nano) == (name, cap.kind, cap.limit_nano)
@@ -127,6 +146,17 @@ def cap_report(
         )
         for cap, name in zip(caps, scopes, strict=True)
     )
+
+
+def _unsettled(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return what is held and in doubt by scope and state; such attempts are few, and have an index."""
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    keys = (attempt.c.org, attempt.c.tenant, attempt.c.day, attempt.c.state)
+    query = select(*keys, func.sum(attempt.c.upper_bound_nano)).where(OPEN).group_by(*keys)
+    for org, tenant, of_day, state, nano in connection.execute(query):
+        for name in scopes_of(org, tenant, of_day):
+            found[name, state] += int(nano)
+    return found
 
 
 def _standing(

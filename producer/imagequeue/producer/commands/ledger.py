@@ -9,7 +9,7 @@ import typer
 from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound
 from imagequeue.producer.commands.ledger_caps import cap_commands
 from imagequeue.producer.commands.ledger_credits import credit_commands
-from imagequeue.producer.commands.ledger_options import AsJson, Since, Until, moment_option, run
+from imagequeue.producer.commands.ledger_options import AsJson, Since, Until, run, span_options
 from imagequeue.producer.commands.ledger_retain import retain
 from imagequeue.producer.commands.ledger_statement import statement
 
@@ -46,7 +46,7 @@ def summary(
     from imagequeue.producer.commands.output import print_json
 
     names = [name.strip() for name in group_by.split(",") if name.strip()]
-    after, before = moment_option("since", since), moment_option("until", until)
+    after, before = span_options(since, until)
     found = run(lambda ledger: ledger.summary(names, after, before))
     if as_json:
         print_json(found.as_json())
@@ -66,7 +66,7 @@ def export(
 
     if kind not in FORMATS:
         raise JobRefused("format", f"one of {', '.join(FORMATS)}")
-    after, before = moment_option("since", since), moment_option("until", until)
+    after, before = span_options(since, until)
     rows = run(lambda ledger: ledger.read(export_to(output, kind, entries=entries, since=after, until=before)))
     if output is not None:
         typer.echo(f"{rows} rows in {output}", err=True)

@@ -1,12 +1,13 @@
 """The commands `ledger caps` and `ledger caps set`: every cap with its used share, and a new one while workers run."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagequeue.config.errors import JobRefused
-from imagequeue.producer.commands.ledger_options import AsJson, run
+from imagequeue.producer.commands.ledger_options import AsJson, known_org, run
 
 if TYPE_CHECKING:
     from imagequeue.ledger.cap_report import CapStatus
@@ -100,7 +101,7 @@ def _wanted(
     if org is not None:
         if month is None or day is not None or total is not None:
             raise JobRefused("caps", "an organization has a cap of the --month, and no other")
-        return [_cap("month", "org_month", _known_org(org), month, reason, by)]
+        return [_cap("month", "org_month", known_org(org), month, reason, by)]
     given = [
         _cap(field, kind, _tenant(str(tenant)), value, reason, by)
         for field, kind, value in _of_tenant(day, month, total)
@@ -131,15 +132,6 @@ def _cap(field: str, kind: "SetKind", name: str, value: str, reason: str, by: st
     return SetCap(kind=kind, name=name, state="limit", limit_nano=limit_nano, by=by, reason=reason)
 
 
-def _known_org(name: str) -> str:
-    from imagequeue.config.settings import load_settings
-
-    known = [one.name for one in load_settings().orgs]
-    if name not in known:
-        raise JobRefused("org", f"{name!r} is not configured; known: {', '.join(known) or 'none'}")
-    return name
-
-
 def _tenant(name: str) -> str:
     from pydantic import TypeAdapter, ValidationError
 
@@ -159,7 +151,7 @@ def _said(one: "SetCap") -> str:
     return "no cap" if one.state == "none" else "as configured"
 
 
-def print_caps(found: "tuple[CapStatus, ...]") -> None:
+def print_caps(found: "Sequence[CapStatus]") -> None:
     """Print one line for each cap."""
     from imagequeue.producer.commands.output import print_line, print_table
     from imagequeue.producer.commands.words import dollars, moment
@@ -174,13 +166,15 @@ def print_caps(found: "tuple[CapStatus, ...]") -> None:
             KINDS[one.cap.kind],
             one.cap.name,
             dollars(one.cap.limit_nano),
-            dollars(one.used_nano),
+            dollars(one.settled_nano),
+            dollars(one.held_nano),
+            dollars(one.in_doubt_nano),
             f"{one.used_share:.1%}",
             "-" if one.starts_anew is None else moment(one.starts_anew),
             ", ".join(f"{warning.percent} % since {moment(warning.at)}" for warning in one.warnings) or "-",
-            "-" if one.set is None else f"{one.set.by}, {moment(one.set.at)}",
+            "configuration" if one.set is None else f"set by {one.set.by}, {moment(one.set.at)}",
         )
         for one in found
     ]
-    columns = ("cap", "of", "limit $", "used $", "share", "starts anew", "warnings", "set by")
-    print_table(columns, rows, right=("limit $", "used $", "share"))
+    amounts = ("limit $", "settled $", "held $", "in doubt $", "share")
+    print_table(("cap", "of", *amounts, "starts anew", "warnings", "from"), rows, right=amounts)

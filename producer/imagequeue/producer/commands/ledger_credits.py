@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagequeue.config.errors import ImageQueueError, JobRefused
-from imagequeue.producer.commands.ledger_options import AsJson, moment_option, run
+from imagequeue.producer.commands.ledger_options import AsJson, known_org, moment_option, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,7 @@ def listed(
 
 
 def _book(org: str, count: int, paid_nano: int, kind: "GrantKind", source: str, expires_at: datetime | None) -> None:
+    known_org(org)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise JobRefused("expires", f"a moment to come; {expires_at:%Y-%m-%d} is over")
     added = run(

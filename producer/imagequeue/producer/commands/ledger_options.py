@@ -73,3 +73,21 @@ def moment_option(field: str, value: str | None) -> datetime | None:
     except ValueError as error:
         raise JobRefused(field, "a day such as 2026-11-22 or a moment such as 2026-11-22T12:00:00Z") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def span_options(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the moments of both options; JobRefused unless the first is the earlier one."""
+    after, before = moment_option("since", since), moment_option("until", until)
+    if after is not None and before is not None and after >= before:
+        raise JobRefused("until", f"a day or moment after --since {since}, not {until}")
+    return after, before
+
+
+def known_org(name: str) -> str:
+    """Return the name of an organization; JobRefused names those that are configured."""
+    from imagequeue.config.settings import load_settings
+
+    known = [one.name for one in load_settings().orgs]
+    if name not in known:
+        raise JobRefused("org", f"{name!r} is not configured; known: {', '.join(known) or 'none'}")
+    return name

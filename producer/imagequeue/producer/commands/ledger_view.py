@@ -25,14 +25,19 @@ FIGURES = (
     "cache hits",
     "saved",
 )
+OF_INTENTS = ("intents", "regenerations", "per intent")
+"""Shown where attempts name an intent."""
 
 
 def print_summary(summary: "Summary", group_by: Sequence[str]) -> None:
-    """Print one line for each group, and one for all."""
+    """Print one line for each group, and one for all; then what each kind of saving amounts to."""
+    columns = (*FIGURES, *(OF_INTENTS if summary.total.answers else ()))
     rows = [[*(value or "-" for value in group.key.values()), *_figures(group.figures)] for group in summary.groups]
     total = ["total", *[""] * (len(group_by) - 1)] if group_by else []
     rows.append([*total, *_figures(summary.total)])
-    print_table((*group_by, *FIGURES), rows, right=FIGURES)
+    shown = len(group_by) + len(columns)
+    print_table((*group_by, *columns), [row[:shown] for row in rows], right=columns)
+    _print_savings(summary.total)
     if summary.intents_left_out:
         print_line(
             f"The dearest intents are listed; {summary.intents_left_out} others are in the line without one. A shorter "
@@ -53,7 +58,22 @@ def _figures(of: "Figures") -> list[str]:
         str(shown["usd_per_kept_image"] or "-"),
         figure(of.cache_hits),
         dollars(of.saved_nano),
+        figure(of.intents),
+        figure(of.answers - of.intents),
+        "-" if shown["regenerations_per_intent"] is None else str(shown["regenerations_per_intent"]),
     ]
+
+
+def _print_savings(of: "Figures") -> None:
+    kinds = {
+        "cache": of.saved_cache_nano,
+        "coalesced": of.saved_coalesced_nano,
+        "batch": of.saved_batch_nano,
+        "overflow": of.saved_overflow_nano,
+    }
+    if any(kinds.values()):
+        amounts = (f"{kind} {'-' if nano < 0 else ''}${dollars(abs(nano))}" for kind, nano in kinds.items() if nano)
+        print_line(f"saved: {', '.join(amounts)}")
 
 
 def print_audit(report: "AuditReport") -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS: Final = 1.0
 """Between two looks at a busy pool, so that the share of its ceiling in use is known."""
 WATCH_SECONDS: Final = 1.0
+CAPS_SHOWN: Final = 10
+"""So many caps are listed, or as many as have warned."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -65,12 +67,21 @@ async def _once(*, as_json: bool) -> None:
 
         typer.echo("")
         print_agreement(agreed)
-    warned = tuple(cap for cap in caps if cap.warnings)
-    if warned:
-        from imagequeue.producer.commands.ledger_caps import print_caps
+    if caps:
+        _print_caps(caps)
 
-        typer.echo("")
-        print_caps(warned)
+
+def _print_caps(caps: "tuple[CapStatus, ...]") -> None:
+    """Print the caps that warned, and the fullest of the others."""
+    from imagequeue.producer.commands.ledger_caps import print_caps
+    from imagequeue.producer.commands.output import print_line
+
+    ordered = sorted(caps, key=lambda cap: (not cap.warnings, -cap.used_share))
+    shown = ordered[: max(CAPS_SHOWN, sum(bool(cap.warnings) for cap in caps))]
+    print_line("")
+    print_caps(shown)
+    if len(shown) < len(caps):
+        print_line(f"and {len(caps) - len(shown)} caps that are used less: imagequeue ledger caps")
 
 
 async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
@@ -83,11 +94,14 @@ async def _webhooks(queue: "AsyncImageQueue") -> "WebhookHealth | None":
 
 
 async def _caps(queue: "AsyncImageQueue") -> "tuple[CapStatus, ...]":
-    """How far caps are used, with their warnings; none without caps, which spares opening the ledger."""
+    """How far the caps are used that stand, configured or set; none without the ledger, which is told then."""
+    from imagequeue.config.errors import LedgerUnavailable
     from imagequeue.producer.caps import configured_caps
 
-    configured = configured_caps(queue.settings)
-    return await (await queue.ledger()).caps(configured) if configured else ()
+    try:
+        return await (await queue.ledger()).caps(configured_caps(queue.settings))
+    except LedgerUnavailable:
+        return ()
 
 
 async def _provider(queue: "AsyncImageQueue") -> "ProviderState | None":

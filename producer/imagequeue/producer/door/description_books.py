@@ -14,11 +14,12 @@ CAP: Final = obj(
         "kind": {"type": "string", "enum": ["org_month", "tenant_day", "tenant_month", "tenant_total"]},
         "name": TEXT,
         "limit_usd": USD,
-        "used_usd": USD,
-        "left_usd": USD,
+        **dict.fromkeys(("used_usd", "settled_usd", "held_usd", "in_doubt_usd", "left_usd"), USD),
         "used_share": NUMBER,
         "starts_anew": maybe(MOMENT),
         "warnings": items(obj({"percent": WHOLE_NUMBER, "used_usd": USD, "at": MOMENT})),
+        "source": {"type": "string", "enum": ["configured", "set"]},
+        "set": maybe(obj({"at": MOMENT, "by": TEXT, "reason": TEXT})),
     }
 )
 CALLS: Final = obj(
