@@ -1,14 +1,16 @@
 """Putting jobs on queues: each at most once, in order, or refused."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from queue_world import DEFAULT, World, job
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
-from imagequeue.config.job import Job
+from imagequeue.config.job import Job, queue_name
 from imagequeue.queue.asked import fingerprints
-from imagequeue.queue.entries import BATCH_MAX, IDEMPOTENCY_TTL_SECONDS, Entry, new_job_id
+from imagequeue.queue.entries import BATCH_MAX, IDEMPOTENCY_TTL_SECONDS, Entry, enqueue, new_job_id
+from imagequeue.queue.flights import Flight
 from imagequeue.queue.payload import decode
 
 
@@ -87,3 +89,30 @@ def test_a_job_for_later_waits_in_rqs_scheduled_registry(world: World) -> None:
 def test_a_job_without_a_model_is_refused() -> None:
     with pytest.raises(JobRefused, match="model"):
         _ = Entry(id="one", job=Job(prompt="a cat")).queue
+
+
+def test_jobs_of_every_kind_in_one_step_each_get_their_place_in_the_order_they_came(world: World) -> None:
+    """Plain ones, of several tenants and queues, with a way out, that lead or follow a call, and for later."""
+    later, flight = datetime.now(UTC) + timedelta(hours=1), Flight(form="f" * 64, mode="use")
+    kinds = {
+        "plain": Entry(id="", job=job()),
+        "red": Entry(id="", job=job(tenant="red")),
+        "high": Entry(id="", job=job(priority="high")),
+        "way": Entry(id="", job=job(), overflow="dall-e-2 1000"),
+        "form": Entry(id="", job=job(), flight=flight),
+        "later": Entry(id="", job=job(not_before=later)),
+    }
+    entries = [replace(entry, id=f"{turn}-{kind}") for turn in range(3) for kind, entry in kinds.items()]
+    made = world.do(enqueue(world.scripts, entries, result_ttl_seconds=60, timeout_seconds=60))
+    assert all(one.created for one in made)
+    places = world.check()
+    assert world.listed() == [
+        "0-plain", "0-red", "0-way", "0-form", "1-plain", "1-red", "1-way", "2-plain", "2-red", "2-way",
+    ]  # fmt: skip
+    assert world.listed(queue_name("dall-e-3", "high")) == ["0-high", "1-high", "2-high"]
+    assert {name for name, where in places.items() if where == [f"scheduled {DEFAULT}"]} == {
+        "0-later", "1-later", "2-later",
+    }  # fmt: skip
+    assert {name for name, where in places.items() if where == [f"deferred {DEFAULT}"]} == {"1-form", "2-form"}
+    tenants = world.lines()
+    assert tenants["red"] == ["0-red", "1-red", "2-red"]

@@ -18,6 +18,41 @@ local function append(list, ...)
   for _, value in ipairs({...}) do list[#list + 1] = value end
 end
 
+-- Jobs that can start now are written one by one; their ids join the list and the lines together: `joining`, queue ->
+-- {ids = what the list gets, next = position of the next one, lines = line -> tenant -> age, id, age, id, ...}.
+local joining = {}
+
+local function join_later(q, id, tenant, age, overflow)
+  local group = joining[q]
+  if not group then
+    local head = tonumber(redis.call('HGET', meta_key(q), 'head') or '0')
+    group = {ids = {}, next = head + redis.call('LLEN', list_key(q)), lines = {}}
+    joining[q] = group
+  end
+  group.ids[#group.ids + 1] = id
+  for _, line in ipairs(overflow == '' and {q} or {q, aside(q)}) do
+    local tenants = group.lines[line] or {}
+    local places = tenants[tenant] or {}
+    places[#places + 1] = age
+    places[#places + 1] = id
+    tenants[tenant] = places
+    group.lines[line] = tenants
+  end
+  group.next = group.next + 1
+  return whole(group.next - 1)
+end
+
+local function join_now()
+  for q, group in pairs(joining) do
+    redis.call('SADD', RQ .. ':queues', list_key(q))
+    redis.call('RPUSH', list_key(q), unpack(group.ids))
+    for line, tenants in pairs(group.lines) do
+      for tenant, places in pairs(tenants) do stand_all_in(line, tenant, places) end
+    end
+  end
+  joining = {}
+end
+
 for base = 4, #ARGV, FIELDS do
   local id, q, tenant, n, tokens, fingerprint, not_before, deadline, ttl, description, timeout, rank, form, mode, key_ttl,
     overflow, data =
@@ -36,22 +71,23 @@ for base = 4, #ARGV, FIELDS do
       'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
       'worker_name', '', 'group_id', '', 'success_callback_name', '', 'failure_callback_name', '',
       'stopped_callback_name', '', 'iq_tenant', tenant, 'iq_n', n, 'iq_tokens', tokens, 'iq_fingerprint', fingerprint,
-      'iq_age', age, 'iq_deadline', deadline}
+      'iq_age', age}
+    if deadline ~= '' then append(fields, 'iq_deadline', deadline) end
     if key_ttl ~= '' then append(fields, 'iq_key_ttl', key_ttl) end
     if overflow ~= '' then append(fields, 'iq_overflow', overflow) end
     if form ~= '' then append(fields, 'iq_form', form, 'iq_cache', mode) end
-    if direct then append(fields, 'status', 'queued', 'iq_pos', list_in(q, id, false)) end -- as `enter`, in one write
+    if direct then append(fields, 'status', 'queued', 'iq_pos', join_later(q, id, tenant, age, overflow)) end
     redis.call('HSET', key, unpack(fields))
+    if not direct then join_now() end -- what follows may move others on the list
     if later then
       local until_seconds = whole(math.ceil(tonumber(not_before) / 1000000))
       wait_in('scheduled', q, id, until_seconds, '{"reason":"backoff","detail":"not_before is in the future"}')
-    elseif direct then
-      join_line(q, id, tenant, age)
-    elseif ready(q, id, tenant, age, false) == 'answered' then
+    elseif not direct and ready(q, id, tenant, age, false) == 'answered' then
       redis.call('ZADD', ANSWERED, whole(now + DELIVER_US), id)
       answer = '=' .. redis.call('GET', cache_key(form))
     end
     answers[#answers + 1] = answer
   end
 end
+join_now()
 return answers

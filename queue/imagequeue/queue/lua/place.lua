@@ -87,10 +87,11 @@ local function announce(id, status) redis.call('PUBLISH', OWN .. ':events', id .
 -- The second set of lines of a queue: its jobs that other pools may serve while its own do not (overflow.lua).
 local function aside(q) return q .. '~' end
 
-local function stand_in(q, id, tenant, age)
+-- Jobs of one tenant get their places in its line; `places`: age, id, age, id, ...
+local function stand_all_in(q, tenant, places)
   local meta = meta_key(q)
-  redis.call('HINCRBY', meta, 'indexed', 1)
-  redis.call('ZADD', line_key(q, tenant), age, id)
+  redis.call('HINCRBY', meta, 'indexed', #places / 2)
+  redis.call('ZADD', line_key(q, tenant), unpack(places))
   if redis.call('ZSCORE', tenants_key(q), tenant) then return end
   if redis.call('HEXISTS', HELD, tenant) == 1 then return end -- its jobs keep their places; its turn comes when it is released
   local now = tonumber(redis.call('HGET', meta, 'vtime') or '0')
@@ -98,6 +99,8 @@ local function stand_in(q, id, tenant, age)
   redis.call('HDEL', meta, 'vt:' .. tenant)
   redis.call('ZADD', tenants_key(q), string.format('%.6f', math.max(now, owed)), tenant)
 end
+
+local function stand_in(q, id, tenant, age) stand_all_in(q, tenant, {age, id}) end
 
 -- Job `id` of `tenant` gets its place in the line of queue `q`; `age` orders it there.
 local function join_line(q, id, tenant, age)
