@@ -1,6 +1,7 @@
 """A simulator shared by the tests of one file, and one of their own for those that change its state."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,14 @@ from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConf
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
 UNLIMITED = GroupLimits()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, so that each file's simulator is started once."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def free_org(name: str = "main") -> SimulatedOrg:
