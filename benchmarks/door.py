@@ -5,7 +5,8 @@
 One api process is pinned to the last core; what asks, and the Redis server, to the first. `wrk` asks where it is
 present, else aiohttp. No worker runs but for the last figure, so what is queued stays queued.
 
-- `POST /v1/jobs`: as many as can be, over CONNECTIONS connections; then RATE a second by the clock.
+- `POST /v1/jobs`: as many as can be, over CONNECTIONS connections; then RATE a second by the clock. Before and after it
+  the same of a bare uvicorn that only answers (`bare_door.py`): what this machine can do at that moment.
 - bulk: one request with so many JSON lines; the process's peak of memory is of the whole run.
 - image API: `POST /v1/images/generations` through door, queue and worker beside the same call straight to the simulated
   provider, one after the other; the difference of the medians is what the queue adds.
@@ -25,10 +26,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import aiohttp
 import httpx
 import psutil
+from by_the_clock import times_by_the_clock
 from harness import MODEL, Setup, World, cpu_seconds, peak_megabytes, report, server_process, wait_until, world
 
 PARTS = ("posts", "bulk", "images")
@@ -36,6 +39,8 @@ CONNECTIONS = 32
 RATE = 500
 LATENCY_SECONDS = 0.02
 STOP_SECONDS_MAX = 60
+DOOR = (sys.executable, "-m", "imagequeue.producer.main", "api", "--port", "0")
+BARE = (sys.executable, str(Path(__file__).with_name("bare_door.py")))
 LUA = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -73,17 +78,25 @@ def _measured(part: str, chosen: argparse.Namespace) -> dict[str, object]:
     with world(Setup(images_per_minute=None, latency_seconds=LATENCY_SECONDS)) as running:
         if part == "images":
             running.start_worker()
+        if part == "posts":
+            return _beside_bare(running, chosen.seconds)
         with _door(running) as (url, door):
-            if part == "posts":
-                return _posts(url, door, chosen.seconds) | asyncio.run(_on_time(url, chosen.seconds))
             if part == "bulk":
                 return _bulk(url, door, chosen.lines)
             return _overhead(running, url, chosen.calls)
 
 
+def _beside_bare(running: World, seconds: float) -> dict[str, object]:
+    figures: dict[str, object] = {}
+    for name, command in (("bare, before", BARE), ("door", DOOR), ("bare, after", BARE)):
+        with _door(running, command) as (url, door):
+            found = _posts(url, door, seconds) | _on_time(url, door, seconds)
+            figures |= {f"{name}: {figure}": value for figure, value in found.items()}
+    return figures
+
+
 @contextmanager
-def _door(running: World) -> Iterator[tuple[str, psutil.Process]]:
-    command = [sys.executable, "-m", "imagequeue.producer.main", "api", "--port", "0"]
+def _door(running: World, command: Sequence[str] = DOOR) -> Iterator[tuple[str, psutil.Process]]:
     environ = {**running.environ, "IMAGEQUEUE_LOG_LEVEL": "info"}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -92,7 +105,7 @@ def _door(running: World) -> Iterator[tuple[str, psutil.Process]]:
             _pin(server_process(running), first=True)
             assert process.stdout is not None
             url = next(word for line in process.stdout for word in line.split() if word.startswith("http://"))
-            wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the door", 30)
+            wait_until(lambda: httpx.get(f"{url}/readyz").is_success, "the door", 30)
             yield url, psutil.Process(process.pid)
         finally:
             process.terminate()
@@ -113,10 +126,10 @@ def _posts(url: str, door: psutil.Process, seconds: float) -> dict[str, object]:
     answered, errors = ask(url, seconds)
     took, used = time.perf_counter() - started, cpu_seconds(door) - before
     return {
-        "POST /v1/jobs: a second": answered / took,
-        "POST /v1/jobs: not answered 202": errors,
-        "POST /v1/jobs: CPU ms each": 1000 * used / max(1, answered),
-        "POST /v1/jobs: share of its core used": used / took,
+        "POST a second": answered / took,
+        "not answered 202": errors,
+        "CPU ms each": 1000 * used / max(1, answered),
+        "share of its core used": used / took,
     }
 
 
@@ -149,21 +162,13 @@ def _by_aiohttp(url: str, seconds: float) -> tuple[int, int]:
     return len(statuses), sum(status != 202 for status in statuses)
 
 
-async def _on_time(url: str, seconds: float) -> dict[str, object]:
+def _on_time(url: str, door: psutil.Process, seconds: float) -> dict[str, object]:
     """Ask by the clock; a request's time counts from when it was due, so that one that waits for another counts too."""
-    times: list[float] = []
-
-    async def ask(client: aiohttp.ClientSession, due: float, number: int) -> None:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        async with client.post(f"{url}/v1/jobs", json=_job(number)) as answer:
-            await answer.read()
-            assert answer.status == 202, answer.status
-        times.append(1000 * (time.perf_counter() - due))
-
-    start = time.perf_counter() + 0.5
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as client:
-        await asyncio.gather(*(ask(client, start + i / RATE, i) for i in range(round(RATE * seconds))))
-    return _spread(f"POST /v1/jobs, {RATE} a second: ms", times)
+    port, requests = int(url.rpartition(":")[2]), round(RATE * seconds)
+    used = cpu_seconds(door)
+    times = times_by_the_clock(port, lambda i: json.dumps(_job(i)).encode(), per_second=RATE, requests=requests)
+    what = f"{RATE} a second"
+    return _spread(f"{what}: ms", times) | {f"{what}: CPU ms each": 1000 * (cpu_seconds(door) - used) / requests}
 
 
 def _bulk(url: str, door: psutil.Process, lines: int) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Single jobs of many requests are queued together, and each request gets its own answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -22,13 +22,13 @@ class CountingQueue:
         self.batches: list[list[str]] = []
         self.error = error
 
-    async def submit_entries(self, entries: Sequence[Entry]) -> AsyncIterator[list[JobHandle]]:
+    async def submit_batch(self, entries: Sequence[Entry]) -> list[JobHandle]:
         """Note the batch and answer for each."""
         self.batches.append([entry.id for entry in entries])
         await asyncio.sleep(0)
         if self.error:
             raise self.error
-        yield [JobHandle(id=entry.id) for entry in entries]
+        return [JobHandle(id=entry.id) for entry in entries]
 
 
 def entry(number: int, key: str | None = None) -> Entry:

@@ -150,6 +150,10 @@ class AsyncImageQueue:
             raise RuntimeError("the queue is not open; use it in an async with block")
         return self._admission.entry(_job(job))
 
+    async def submit_batch(self, entries: Sequence[Entry]) -> list[JobHandle]:
+        """Queue checked jobs, at most BATCH_MAX in one step of the server, and return their handles in order."""
+        return await self._send(entries)
+
     async def submit_entries(self, entries: Iterable[Entry]) -> AsyncGenerator[list[JobHandle]]:
         """Queue checked jobs and yield their handles in order, batch by batch."""
         async with aclosing(send_in_batches(entries, self._send)) as batches:

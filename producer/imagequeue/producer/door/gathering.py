@@ -52,7 +52,7 @@ class Gathering:
                     answer.set_result(handle)
 
     async def _handles(self, entries: Sequence[Entry]) -> list[JobHandle]:
-        return [handle async for handles in self._queue.submit_entries(entries) for handle in handles]
+        return await self._queue.submit_batch(entries)
 
 
 def _fail(batch: Sequence[Waiting], error: Exception) -> None:

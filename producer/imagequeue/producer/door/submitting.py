@@ -15,7 +15,7 @@ from imagequeue.producer.door.parts import Door
 from imagequeue.producer.inputs import needs_keeping
 from imagequeue.queue.asked import fingerprints
 from imagequeue.queue.carrying import carrying
-from imagequeue.queue.entries import Entry
+from imagequeue.queue.entries import BATCH_MAX, Entry
 from imagequeue.queue.record import JobRecord, read_records
 
 TENANT: Final = "tenant"
@@ -148,4 +148,6 @@ async def _send_traced(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:
 async def _send(door: Door, entries: Sequence[Entry]) -> list[JobHandle]:
     if len(entries) == 1:
         return [await door.gathering.submit(entries[0])]
+    if len(entries) <= BATCH_MAX:
+        return await door.queue.submit_batch(entries)
     return [handle async for batch in door.queue.submit_entries(entries) for handle in batch]
