@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What does not need one another is set up side by side.
 MAKEFLAGS += --jobs=3
 
-.PHONY: help install demo test check lint types layers soak benchmark requirements clean
+.PHONY: help install demo test check lint types layers collected soak benchmark requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,7 +57,11 @@ types: $(DEV_STAMP)
 layers: $(DEV_STAMP)
 	$(BIN)/lint-imports
 
-test: check $(NODE_STAMP) $(EXPORTER_STAMP) ## check, then all tests
+# While types are checked, the other core compiles what the tests import; else each test process would do it for itself.
+collected: $(DEV_STAMP)
+	@$(BIN)/pytest -n 0 --collect-only -qq > .venv/collected.log || { cat .venv/collected.log; exit 1; }
+
+test: check collected $(NODE_STAMP) $(EXPORTER_STAMP) ## check, then all tests
 	$(BIN)/pytest
 
 soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check every cent; SERVER=redis|valkey LEDGER=sqlite|postgresql KILLS= JOBS= SEED=
@@ -65,7 +69,8 @@ soak: $(DEV_STAMP) ## kill workers 1,000 times under 100,000 jobs and check ever
 	SOAK_FULL=1 $(BIN)/pytest -n 0 tests/soak/test_soak_replies.py
 	SOAK_FULL=1 LEDGER_HISTORIES=300 $(BIN)/pytest -n 0 tests/ledger/test_ledger_machine.py tests/ledger/test_ledger_cap_processes.py
 	BACKLOG_JOBS=100000 $(BIN)/pytest -n 0 tests/queue/test_queue_claim_order.py
-	FUZZED_BODIES=10000 FUZZED_HASHES=10000 $(BIN)/pytest -n 0 tests/door/test_door_fuzzed_bodies.py tests/queue/test_queue_hostile.py
+	FUZZED_BODIES=10000 FUZZED_HASHES=10000 $(BIN)/pytest -n 0 -s tests/door/test_door_fuzzed_bodies.py \
+		tests/door/test_door_fuzzed_hashes.py tests/queue/test_queue_hostile.py
 
 requirements: ## pin every dependency again, with hashes
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header -o requirements/run.txt pyproject.toml
