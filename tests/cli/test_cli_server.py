@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 from cli_programs import command, environment, imagequeue
 
 from imagequeue.config.embedded import running_url
@@ -20,7 +21,7 @@ from imagequeue.producer.commands.server import parts_of
 from imagequeue.producer.running import registered, run_folder, stop, who_runs, write_process_id
 from imagequeue.producer.supervisor import Part, Supervisor
 
-WAIT_SECONDS_MAX = 30.0
+WAIT_SECONDS_MAX = 60.0
 ORG = json.dumps([{"name": "test", "api_key": "sk-canary", "base_url": "http://127.0.0.1:9/v1"}])
 
 WORKS = """
@@ -171,6 +172,15 @@ def names_running(data_dir: Path) -> list[str]:
     return [one.name for one in who_runs(run_folder(data_dir))]
 
 
+def at_work(data_dir: Path) -> bool:
+    """Return whether a worker has registered at the data dir's server."""
+    url = running_url(data_dir)
+    if url is None:
+        return False
+    with redis.Redis.from_url(url) as client:
+        return bool(client.scard("rq:workers"))
+
+
 @pytest.mark.kill
 def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
     with start_up(data_dir) as up:
@@ -193,6 +203,7 @@ def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
 def test_down_ends_what_a_killed_up_left(data_dir: Path) -> None:
     with start_up(data_dir) as up:
         until(lambda: "worker-1" in names_running(data_dir), "no worker runs")
+        until(lambda: at_work(data_dir), "the worker is not at work")  # while it starts, it needs who reads its lines
         up.kill()
     assert "worker-1" in names_running(data_dir)
     assert running_url(data_dir) is not None

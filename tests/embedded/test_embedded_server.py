@@ -21,7 +21,7 @@ from imagequeue.config.embedded_files import ServerFiles
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.locks import is_held
 
-WAIT_SECONDS_MAX = 20.0
+WAIT_SECONDS_MAX = 60.0
 STARTER = """
 import sys
 from pathlib import Path
@@ -228,8 +228,13 @@ def test_it_stops_by_itself_when_nobody_is_connected(data_dir: Path) -> None:
 def test_it_does_not_stop_while_somebody_is_connected(data_dir: Path) -> None:
     """The watcher has looked far more often than it takes, and the server is there."""
     with connect(ensure_server(data_dir, idle_seconds=0.05, interval_seconds=0.01)) as client:
-        until(lambda: client.info("commandstats")["cmdstat_info"]["calls"] > 200, "nobody watches")
+        until(lambda: looks(client) > 200, "nobody watches")
         assert client.ping()
+
+
+def looks(client: redis.Redis) -> int:
+    """Return how often the server was asked for its state: 0 until the first time."""
+    return int(client.info("commandstats").get("cmdstat_info", {"calls": 0})["calls"])
 
 
 def test_it_stops_when_its_data_dir_is_removed(data_dir: Path) -> None:
