@@ -38,7 +38,7 @@ PRELOADED: Final = [
 ]  # also what a worker would import only when it first needs it
 """Installed modules only: the server that forks does not see the folders of the tests."""
 
-END_SECONDS_MAX: Final = 30.0
+END_SECONDS_MAX: Final = 60.0
 
 
 def forking() -> ForkServerContext:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import aiohttp
 
 BINARIES: Final = ("chromium", "chromium-browser", "google-chrome")
-STARTED_SECONDS_MAX: Final = 30.0
-ANSWER_SECONDS_MAX: Final = 30.0
+STARTED_SECONDS_MAX: Final = 60.0
+ANSWER_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 OPTIONS: Final = (
@@ -130,7 +130,7 @@ async def browser(binary: str, folder: Path) -> AsyncIterator[Browser]:
             yield found
     finally:
         process.terminate()
-        await asyncio.to_thread(process.wait, 10)
+        await asyncio.to_thread(process.wait, STARTED_SECONDS_MAX)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 DATABASES_MAX = 1000
-READY_TRIES_MAX = 400
+READY_TRIES_MAX = 3000
 
 
 @dataclass(frozen=True, kw_only=True)

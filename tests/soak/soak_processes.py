@@ -28,7 +28,7 @@ from redis.retry import Retry
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from ready_process import forking
 
-READY_TRIES_MAX: Final = 400
+READY_TRIES_MAX: Final = 3000
 END_SECONDS_MAX: Final = 40.0
 LOG_CHARACTERS_MAX: Final = 20_000
 LAST_CHARACTERS_MAX: Final = 400
