@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/ledger_ingest.py [--seconds 5] [--rate 150] [--only sqlite|postgresql]
 
 For each database two figures: attempts (hold, settle, outcome) a second with 500 jobs in flight, and the CPU time of
-this process for one job at a steady rate, less what the same loop takes without a ledger: medians of ROUNDS in turns,
-since a machine changes its pace within seconds. Before them stands what plain sqlite3 takes to write the same rows in
-groups of the same size (`ledger_bare.py`): machines differ and drift, so compare the ratio.
+this process for one job at a steady rate, less what the same loop takes without a ledger. The second is of medians of
+ROUNDS, those without a ledger before and after those with one, since a machine changes its pace within seconds. Before
+them stands what plain sqlite3 takes to write the same rows in groups of the same size (`ledger_bare.py`): machines
+differ and drift, so compare the ratio.
 """
 
 import argparse
@@ -100,11 +101,10 @@ async def steady_cpu_ms(ledger: Ledger | None, rate: float, seconds: float) -> f
 
 async def ledger_cpu_ms(ledger: Ledger, rate: float, seconds: float) -> float:
     """Return what the ledger adds to this process's CPU for a job, in milliseconds."""
+    alone = [await steady_cpu_ms(None, rate, seconds / ROUNDS) for _ in range(ROUNDS)]
     await steady_cpu_ms(ledger, rate, SETTLE_SECONDS)
-    alone, together = [], []
-    for _ in range(ROUNDS):
-        alone.append(await steady_cpu_ms(None, rate, seconds / ROUNDS))
-        together.append(await steady_cpu_ms(ledger, rate, seconds / ROUNDS))
+    together = [await steady_cpu_ms(ledger, rate, seconds / ROUNDS) for _ in range(ROUNDS)]
+    alone += [await steady_cpu_ms(None, rate, seconds / ROUNDS) for _ in range(ROUNDS)]
     return median(together) - median(alone)
 
 
