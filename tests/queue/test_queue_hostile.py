@@ -10,7 +10,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from queue_world import DEFAULT, Worker, World
+from hostile_hashes import NAMES, Explosive, hostile
+from queue_world import DEFAULT, HIGH, Worker, World
 from redis.exceptions import ResponseError
 
 from imagequeue.config.job import FUNCTION_NAME
@@ -21,29 +22,9 @@ LOOKS_MAX = 100
 BOMB_BYTES = 400_000_000
 GROWTH_BYTES_MAX = 10_000_000
 
-HOSTILE_NAMES = (
-    "os.system", "builtins.exec", "builtins.eval", "builtins.__import__", "subprocess.check_output", "pty.spawn",
-    "shutil.rmtree", "importlib.import_module", "code.interact", "runpy.run_path", "pickle.loads", "marshal.loads",
-    "ctypes.CDLL", "socket.create_connection", "urllib.request.urlopen", "webbrowser.open", "antigravity.fly",
-    "imagequeue.worker.tasks.image_job.__globals__", "imagequeue.worker.tasks.image_job ",
-    "Imagequeue.worker.tasks.image_job",
-    "imagequeue.worker.tasks", "imagequeue.worker.tasks.image_job\x00", "imagequeue.worker.main.run_worker", "this",
-    "imagequeue\u2024worker\u2024tasks\u2024image_job", "../tasks.image_job", "", " ", "None", "rq.job.Job.fetch",
-)  # fmt: skip
-
 VALID = json.dumps([FUNCTION_NAME, None, [{"prompt": "a cat"}], {}]).encode()
-
-
-class Explosive:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        import os
-
-        return os.system, (f"touch {self.path}",)
+TYPED = 40
+"""One in so many fuzzed ids is of a key that is no hash."""
 
 
 def plant(world: World, name: str, data: bytes, **fields: str | bytes) -> None:
@@ -62,7 +43,7 @@ def take_all_in(world: World, worker: Worker) -> None:
     raise AssertionError("foreign jobs are left")
 
 
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_other_function_is_ever_run(world: World, tmp_path: Path, name: str) -> None:
     before = set(sys.modules)
     touched = tmp_path / "touched"
@@ -184,40 +165,29 @@ def test_our_own_numbers_spoiled_while_queued_lose_nothing(world: World, garbage
     assert world.places() == {name: ["canceled dall-e-3.high"], other: [f"list {DEFAULT}"]}
 
 
-def fuzzed(chance: random.Random) -> tuple[bytes, dict[str, str | bytes]]:
-    """Return data and fields of a hash that is nearly right, or not at all."""
-    kinds = (
-        lambda: VALID,
-        lambda: chance.randbytes(chance.randrange(60)),
-        lambda: zlib.compress(chance.randbytes(chance.randrange(60))),
-        lambda: bytes(b ^ (1 << chance.randrange(8)) if chance.random() < 0.05 else b for b in VALID),
-        lambda: zlib.compress(VALID)[: chance.randrange(len(VALID))],
-        lambda: zlib.compress(VALID.replace(b"a cat", chance.choice((b"", b"\\u0000", b"\\ud800", b"x" * 40_000)))),
-        lambda: json.dumps([FUNCTION_NAME, None, [{"prompt": "x", chance.choice("nmsqt"): 1}], {}]).encode(),
-        lambda: json.dumps([FUNCTION_NAME, "rq.job", [{"prompt": "x"}], {"a": 1}]).encode(),
-        lambda: b"[" * chance.randrange(5000),
-        lambda: b"1e999999",
-    )
-    values = ("", "abc", "-1", "1e400", "nan", "inf", "9" * 40, "0x1", "\x00", "é", "queued", "started", "null")
-    names = (
-        "status", "origin", "created_at", "timeout", "iq_age", "iq_pos", "iq_tenant", "iq_n", "iq_tokens", "iq_tries",
-        "iq_deliveries", "iq_deadline", "iq_crashes", "iq_cancel", "result_ttl", "worker_name", "iq_fingerprint",
-    )  # fmt: skip
-    picked = chance.sample(names, chance.randrange(5))
-    return chance.choice(kinds)(), {name: chance.choice(values) for name in picked}
+def plant_fuzzed(world: World, chance: random.Random, names: list[str], touched: Path) -> None:
+    """Write hostile hashes, some of them on two queues or more than once on one, and keys that are no hashes."""
+    for number, name in enumerate(names):
+        if number % TYPED == 0:
+            world.raw.set(world.keys.job(name), chance.randbytes(20))
+            world.raw.rpush(world.keys.queue(DEFAULT), name)
+            continue
+        found = hostile(chance, touched)
+        plant(world, name, found.data, **found.fields)
+        for _ in range(found.listed - 1):
+            world.raw.rpush(world.keys.queue(chance.choice((DEFAULT, DEFAULT, HIGH))), name)
 
 
-def test_fuzzed_hashes_stop_nothing(world: World) -> None:
+def test_fuzzed_hashes_stop_nothing(world: World, tmp_path: Path) -> None:
     """Each ends in a registry or is served as a good job; the honest jobs among them are all served."""
+    touched = tmp_path / "touched"
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)  # noqa: T201  # shown when the test fails
     chance = random.Random(seed)  # noqa: S311  # a test's dice
     before = set(sys.modules)
     honest = set(world.fill(20))
     names = [f"fuzz-{number}" for number in range(FUZZED)]
-    for name in names:
-        data, fields = fuzzed(chance)
-        plant(world, name, data, **fields)
+    plant_fuzzed(world, chance, names, touched)
     honest |= set(world.fill(20))
     worker = world.worker()
     served: set[str] = set()
@@ -235,8 +205,10 @@ def test_fuzzed_hashes_stop_nothing(world: World) -> None:
         if not answer.claims and not answer.foreign:
             break
     assert honest <= served
-    assert world.listed() == []
+    assert world.listed() == world.listed(HIGH) == []
+    assert not touched.exists()
     places = world.places()
-    queued = [name for name in names if name not in places and world.status(name) == "queued"]
+    hashes = [name for number, name in enumerate(names) if number % TYPED]
+    queued = [name for name in hashes if name not in places and world.status(name) == "queued"]
     assert not queued
     assert set(sys.modules) == before
