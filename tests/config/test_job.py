@@ -96,6 +96,11 @@ def test_a_wrong_field_is_refused_by_name(change: dict[str, object], field: str)
     assert refused.value.field == field
 
 
+def test_an_unknown_field_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(JobRefused, match=r"sise: unknown field; did you mean size[?]; known are prompt, model"):
+        parse_job({"prompt": "a cat", "sise": "1024x1024"})
+
+
 def test_a_job_without_a_prompt_is_refused_by_name() -> None:
     with pytest.raises(JobRefused, match=r"^prompt: "):
         parse_job({})

@@ -113,7 +113,7 @@ def test_enqueue_checks_and_blocks(imagequeue: Callable[..., tuple[int, str, str
     code, out, err = imagequeue("enqueue", "--prompt", BAD, "--check")
     assert (code, len(out.split())) == (0, 1)
     assert "warning: conflicting_styles: 'photorealistic' / 'illustrated'" in err
-    assert "1 findings in 1 prompts" in err
+    assert "1 finding in 1 prompt" in err
     code, out, err = imagequeue("enqueue", "--prompt", BAD, "--block")
     assert (code, out) == (2, "")
     file = tmp_path / "jobs.jsonl"

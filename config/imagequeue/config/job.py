@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, from_json, to_j
 
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.money import NanoUsd, parse_usd
+from imagequeue.config.nearest import did_you_mean
 from imagequeue.config.references import REFERENCE_CHARACTERS_MAX, checked_reference
 
 FUNCTION_NAME: Final = "imagequeue.worker.tasks.image_job"
@@ -30,6 +31,8 @@ METADATA_BYTES_MAX: Final = 16_384
 JOB_BYTES_MAX: Final = 1_048_576
 COMPRESSED_BYTES_MIN: Final = 256
 NESTING_MAX: Final = 16
+NEAREST_CHARACTERS_MAX: Final = 64
+"""A longer name than this is no misspelt field."""
 JOB_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -181,7 +184,8 @@ def refusal(error: ValidationError) -> JobRefused:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "job"
     if first["type"] == "extra_forbidden":
-        return JobRefused(field, f"unknown field; known are {', '.join(Job.model_fields)}")
+        meant = did_you_mean(field[:NEAREST_CHARACTERS_MAX], Job.model_fields)
+        return JobRefused(field, f"unknown field{meant}; known are {', '.join(Job.model_fields)}")
     return JobRefused(field, first["msg"].removeprefix("Value error, "))
 
 

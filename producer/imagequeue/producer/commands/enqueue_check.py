@@ -52,4 +52,9 @@ class PromptReport:
     def end(self) -> None:
         """Say how much there was."""
         more = f"; the first {LINES_MAX} are shown" if self._findings > LINES_MAX else ""
-        typer.echo(f"{self._findings} findings in {self._prompts} prompts{more}", err=True)
+        findings, prompts = _counted(self._findings, "finding"), _counted(self._prompts, "prompt")
+        typer.echo(f"{findings} in {prompts}{more}", err=True)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
