@@ -15,6 +15,7 @@ import uvloop
 
 Message = MutableMapping[str, Any]
 
+KEEP_ALIVE_SECONDS = 600
 ID = b"0d9f4c3f5f8e4c0f9a4e6f0a3b1c2d3e"
 BODY = b'{"id":"%b","status":"queued","created":true}' % ID
 HEADERS = [
@@ -43,7 +44,14 @@ async def serve() -> None:
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()
         config = uvicorn.Config(
-            answer, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+            answer,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         await uvicorn.Server(config).serve(sockets=[listener])
 

@@ -71,6 +71,11 @@ class _Asking:
         )
         return head % len(body) + body
 
+    def lost(self, connection: "_Connection") -> None:
+        """The server closed a connection, as one does that was not needed for long: the others go on."""
+        if connection in self._free:
+            self._free.remove(connection)
+
     def answered(self, connection: "_Connection", due: float) -> None:
         """Note an answer; its connection goes on with the next request or waits for one."""
         self.times.append(1000 * (time.monotonic() - due))
@@ -92,6 +97,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as a stream has it
         self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._asking.lost(self)
 
     def ask(self, due: float, request: bytes) -> None:
         self._due = due
