@@ -1,17 +1,21 @@
 """What pages read beside jobs: caps, recent calls, doubts, reconciliation, credits, webhooks, the planner, search."""
 
 import asyncio
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from door_stack import Stack, eventually, imagequeue, running_door, submit
+from pydantic import SecretStr
 
+from imagequeue.config.webhooks import Webhook
 from imagequeue.ledger.bill import Bill, BilledModel
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.reconciliations import note_done
 from imagequeue.ledger.reconciling import DayReport
+from imagequeue.producer.door.deliveries import is_of
 from imagequeue.simulator.faults import Fault
 
 pytestmark = pytest.mark.xdist_group("door")
@@ -101,7 +105,21 @@ def test_messages_about_a_job_are_its_tenants(stack: Stack) -> None:
         job_id = ended(red, tenant="red")["id"]
         assert red.get(f"/v1/jobs/{job_id}/webhooks").json() == {"webhooks": []}
         assert blue.get(f"/v1/jobs/{job_id}/webhooks").status_code == 403
-        assert red.get("/v1/jobs/none/webhooks").status_code == 404
+        assert red.get("/v1/jobs/none/webhooks").status_code == 403
+
+
+def test_a_tenant_is_told_of_messages_to_its_own_endpoints() -> None:
+    """Where else its jobs are told of, an operator's own books for one, is nothing of its."""
+    secret = SecretStr("whsec_" + base64.b64encode(b"s" * 32).decode())
+    shop, books = "https://shop.example.com/hooks/", "https://books.example.com/all"
+    endpoints = (
+        Webhook(name="shop", url=shop, secrets=(secret,), tenants=("shop",), prefix=True),
+        Webhook(name="books", url=books, secrets=(secret,)),
+    )
+    assert is_of("shop", f"{shop}1", endpoints)
+    assert not is_of("other", f"{shop}1", endpoints)
+    assert not is_of("shop", books, endpoints)
+    assert not is_of("shop", "https://gone.example.com/", endpoints)
 
 
 def test_jobs_are_found_by_words_of_their_prompt_and_by_cause(client: httpx.Client) -> None:

@@ -118,6 +118,29 @@ def test_the_description_is_valid_and_its_examples_fit(client: httpx.Client) -> 
             Draft202012Validator(whole).validate(example), name
 
 
+def test_every_answer_in_json_has_an_example_that_fits() -> None:
+    from jsonschema import Draft202012Validator
+
+    description = describe()
+    for path, methods in description["paths"].items():
+        for operation in methods.values():
+            good = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+            content = good["content"].get("application/json")
+            if content is None or path == "/openapi.json":
+                continue
+            schema = {**content["schema"], "components": description["components"]}
+            examples = [content["example"]] if "example" in content else example_of(description, content["schema"])
+            assert examples, operation["operationId"]
+            for example in examples:
+                Draft202012Validator(schema).validate(example)
+
+
+def example_of(description: dict[str, Any], schema: dict[str, Any]) -> list[Any]:
+    """Return the examples of the schema that an answer refers to."""
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    return list(description["components"]["schemas"].get(name, {}).get("examples", []))
+
+
 @pytest.mark.parametrize(
     "operation", [one["operationId"] for path in describe()["paths"].values() for one in path.values()]
 )

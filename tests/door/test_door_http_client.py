@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from door_stack import Stack
+from door_stack import Stack, submit
 
 from imagequeue.config.errors import (
     ConfigError,
@@ -125,6 +125,24 @@ def test_jobs_come_as_they_complete_and_unknown_ones_are_left_out(stack: Stack) 
         assert sorted(done) == sorted(handle.id for handle in handles)
 
     tell(stack, story)
+
+
+def test_with_a_tenants_key_what_is_not_of_the_tenant_is_not_found(stack: Stack) -> None:
+    """Whether it is another's or nobody's; so jobs that are no more are left out as well."""
+    with stack.client("blue") as blue:
+        anothers = submit(blue, not_before=LATER)
+
+    async def story(queue: AsyncHttpImageQueue) -> None:
+        own = await queue.submit("x", model=MODEL)
+        done = [view.id async for view in queue.as_completed([own, anothers, "nobody-knows-me"], timeout=60)]
+        assert done == [own.id]
+        for job_id in (anothers, "nobody-knows-me"):
+            with pytest.raises(NotFound, match="the tenant of this key has none of this id"):
+                await queue.cancel(job_id)
+        with pytest.raises(NotFound):
+            await queue.image("0" * 64)
+
+    tell(stack, story, "red")
 
 
 def test_waiting_ends_with_its_timeout(stack: Stack) -> None:

@@ -34,6 +34,11 @@ def test_a_job_goes_in_and_its_image_comes_out(client: httpx.Client, stack: Stac
     assert file.headers["x-content-type-options"] == "nosniff"
     assert "immutable" in file.headers["cache-control"]
     assert client.get(image["url"], headers={"If-None-Match": file.headers["etag"]}).status_code == 304
+    part = client.get(image["url"], headers={"Range": "bytes=1-3", "If-Range": file.headers["etag"]})
+    assert (part.status_code, part.content) == (206, b"PNG")
+    assert part.headers["content-range"] == f"bytes 1-3/{len(file.content)}"
+    beyond = client.get(image["url"], headers={"Range": f"bytes={len(file.content)}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(file.content)}")
     assert client.get(image["url"], params={"download": ""}).headers["content-disposition"].startswith("attachment")
 
 

@@ -30,6 +30,7 @@ PAUSE_SECONDS_MAX: Final = 5.0
 CONNECTIONS_MAX: Final = 100
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 CONFLICT: Final = "idempotency_conflict"
+NOT_OF_TENANT: Final = "not_of_tenant"
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Gives a streamed body, anew for each try."""
@@ -113,10 +114,10 @@ def problem_of(answer: httpx.Response) -> ImageQueueError:
     status = answer.status_code
     if status in (400, 413, 422):
         return JobRefused(param or "job", message.removeprefix(f"{param}: "))
+    if status == 404 or code == NOT_OF_TENANT:
+        return NotFound(message)
     if status in (401, 403):
         return NotAllowed(message)
-    if status == 404:
-        return NotFound(message)
     if status == 409:
         return IdempotencyConflict(message) if code == CONFLICT else NotPossible(message)
     return Unavailable(message)

@@ -125,13 +125,16 @@ async def _public_address(host: str, port: int) -> str:
 
 
 def checked(host: str, addresses: Sequence[str]) -> str:
-    """Return the first address when all are public; NotFetched otherwise. IPv4 inside IPv6 counts as what it is."""
+    """Return the first address when all are public; NotFetched otherwise. IPv4 inside IPv6 counts as what it is.
+
+    The refusal reaches whoever gave the job: it does not tell which address a name has in this network.
+    """
     for text in addresses:
         address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address.sixtofour or _inner(address) or address
         if not address.is_global or address.is_multicast or getattr(address, "is_site_local", False):
-            raise NotFetched(f"{host} leads to {text}, which is no public address")
+            raise NotFetched(f"{host} has an address inside, which is no public address")
     if not addresses:
         raise NotFetched(f"{host} has no address")
     return addresses[0]

@@ -1,11 +1,13 @@
 """Webhooks over HTTP: whether they arrive, and what became of the messages about one job. No secret, no payload."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from imagequeue.config.clock import iso
+from imagequeue.config.webhooks import Webhook, endpoint_of
 from imagequeue.ledger.outbox import OutboxQuery, WebhookMessage
 from imagequeue.producer.door.jobs import own_view
 from imagequeue.producer.door.parts import Asked
@@ -35,11 +37,20 @@ async def show_webhooks(asked: Asked) -> Response:
 
 
 async def show_deliveries(asked: Asked) -> Response:
-    """Show the messages about a job, newest first."""
+    """Show the messages about a job, newest first; a tenant sees those to its endpoints or to what the job names."""
     check_known(asked.request.query_params, ())
-    view = await own_view(asked)
+    view, tenant = await own_view(asked), asked.caller.tenant
     found = await asked.door.ledger.webhooks(OutboxQuery(job_id=view.id, limit=MESSAGES_MAX))
+    if tenant is not None:
+        endpoints, named = asked.door.settings.webhooks, view.job.get("webhook")
+        found = tuple(one for one in found if one.url == named or is_of(tenant, one.url, endpoints))
     return JSONResponse({"webhooks": [_message(one) for one in found]})
+
+
+def is_of(tenant: str, url: str, endpoints: Sequence[Webhook]) -> bool:
+    """Return whether an address is of an endpoint that names the tenant; one that names none is the operator's."""
+    endpoint = endpoint_of(endpoints, url)
+    return endpoint is not None and tenant in endpoint.tenants
 
 
 def _message(one: WebhookMessage) -> dict[str, object]:

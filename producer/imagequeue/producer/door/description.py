@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from imagequeue.config.job import Job
 from imagequeue.producer.door import schemas
+from imagequeue.producer.door.description_answers import with_answers
 from imagequeue.producer.door.description_books import described_books
 from imagequeue.producer.door.events import JOBS_PER_STREAM_MAX
 from imagequeue.producer.door.jobs import JOBS_PER_REQUEST_MAX
@@ -20,6 +21,7 @@ from imagequeue.producer.door.schemas_status import STATUS_OF_ALL
 from imagequeue.queue.listing import PAGE_MAX
 
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
+BULK_EXAMPLE: Final = '{"prompt": "a lighthouse at dusk"}\n{"prompt": "a fox in the snow", "priority": "low"}\n'
 RETRY_EXAMPLE: Final = {"priority": "high"}
 KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
 
@@ -39,7 +41,9 @@ def describe() -> dict[str, Any]:
             "description": "A paced, metered queue in front of a paid image API.",
         },
         "security": [{"key": []}],
-        "paths": {**_jobs(), **_one_job(), **_images(), **_reports(), **described_books(), **_switches(), **_health()},
+        "paths": with_answers(
+            {**_jobs(), **_one_job(), **_images(), **_reports(), **described_books(), **_switches(), **_health()}
+        ),
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "iq_..."}},
@@ -65,7 +69,7 @@ def _jobs() -> dict[str, Any]:
     many = {**items(ref("Job")), "minItems": 1, "maxItems": JOBS_PER_REQUEST_MAX}
     created = {"anyOf": [ref("Created"), obj({"jobs": items(ref("Created"))})]}
     page = obj({"jobs": items(ref("JobView")), "next": maybe(schemas.TEXT)})
-    lines = {"content": {"application/x-ndjson": {"schema": schemas.TEXT}}, "required": True}
+    lines = {"content": {"application/x-ndjson": {"schema": schemas.TEXT, "example": BULK_EXAMPLE}}, "required": True}
     key = header("Idempotency-Key", "The same key and body again is the same job.", {"maxLength": 255})
     return {
         "/v1/jobs": {
@@ -164,9 +168,10 @@ def _images() -> dict[str, Any]:
         {"type": "string", "contentMediaType": "image/*"},
         media="image/*",
         parameters=[in_path("sha256", "^[0-9a-f]{64}$")],
-        errors=(404,),
+        errors=(404, 416),
     )
     show["responses"]["304"] = {"description": "The client has it."}
+    show["responses"]["206"] = {**show["responses"]["200"], "description": "The part that `Range` asks for."}
     return {
         "/v1/images/generations": _image_call(
             "generate",

@@ -11,8 +11,9 @@ from imagequeue.config.errors import NotFound
 from imagequeue.producer.door.access import Caller
 from imagequeue.producer.door.links import is_good
 from imagequeue.producer.door.parts import Asked
-from imagequeue.producer.door.problems import forbidden
+from imagequeue.producer.door.problems import forbidden, not_of_tenant
 from imagequeue.producer.door.queries import check_known
+from imagequeue.producer.door.ranges import wanted_part
 from imagequeue.producer.door.serving import let_in, route
 from imagequeue.store.formats import MEDIA_TYPES, SUFFIXES, NotAnImage, inspect
 
@@ -27,7 +28,7 @@ def image_routes() -> list[Route]:
 
 
 async def show_image(asked: Asked) -> Response:
-    """Send an image; 304 when the client has it already.
+    """Send an image, or the part of it that is asked for; 304 when the client has it already.
 
     What a key opens is for that client's own cache. What opens without one, by a signed link or at a door without keys,
     a cache in front of the door may keep and give to others, a signed link for as long as it holds.
@@ -59,7 +60,7 @@ async def check_may_see(asked: Asked, caller: Caller | None, sha256: str) -> Non
     if caller is None:
         _check_signature(asked, sha256)
     elif caller.tenant is not None and not await asked.door.owners.owns(caller.tenant, sha256):
-        raise forbidden("the tenant of this key has no such image")
+        raise not_of_tenant("the tenant of this key has no such image")
 
 
 def no_image(sha256: str) -> NotFound:
@@ -108,4 +109,10 @@ def _answer(request: Request, sha256: str, data: bytes, cache_control: str) -> R
         raise NotFound(f"image {sha256}: what is stored is no image") from error
     placed = "attachment" if "download" in request.query_params else "inline"
     headers["Content-Disposition"] = f'{placed}; filename="{sha256}.{SUFFIXES[image_format]}"'
-    return Response(data, headers=headers, media_type=MEDIA_TYPES[image_format])
+    headers["Accept-Ranges"] = "bytes"
+    part = wanted_part(request.headers, sha256, len(data))
+    if part is None:
+        return Response(data, headers=headers, media_type=MEDIA_TYPES[image_format])
+    first, last = part
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    return Response(data[first : last + 1], 206, headers, MEDIA_TYPES[image_format])

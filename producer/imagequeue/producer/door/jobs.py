@@ -14,7 +14,7 @@ from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.cursors import opened, sealed
 from imagequeue.producer.door.parts import Asked
-from imagequeue.producer.door.problems import CLIENT_GONE, Problem, forbidden
+from imagequeue.producer.door.problems import CLIENT_GONE, Problem, not_of_tenant
 from imagequeue.producer.door.prompts import findings_of
 from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
@@ -134,7 +134,7 @@ async def own_views(asked: Asked, ids: Sequence[str]) -> dict[str, JobView]:
     for job_id in ids:
         view = views.get(job_id)
         if asked.caller.is_bound and (view is None or not asked.caller.owns(tenant_of(view))):
-            raise forbidden(f"job {job_id}: the tenant of this key has none of this id")
+            raise not_of_tenant(f"job {job_id}: the tenant of this key has none of this id")
         if view is None:
             raise NotFound(f"job {job_id}: there is none of this id")
     return views

@@ -15,6 +15,7 @@ WHAT_ERRORS_MEAN: Final[Mapping[int, str]] = {
     408: "The job's deadline passed before it was started.",
     409: "The idempotency key came with another body, or the job is in no state for this.",
     413: "The body is too large.",
+    416: "The image does not reach as far as `Range` asks for.",
     429: "Too many requests, or no budget, or too long a line; `Retry-After` says when.",
     500: "A fault, here or at the provider.",
     503: "A part behind the door cannot be reached; nothing was lost. `Retry-After` says when.",

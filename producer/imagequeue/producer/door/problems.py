@@ -27,6 +27,7 @@ from imagequeue.queue.scripts import TROUBLE
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
+NOT_OF_TENANT: Final = "not_of_tenant"
 CLIENT_GONE: Final = 499
 """Never sent, since nobody is there; what the access log shows for a client that hung up (nginx's number)."""
 UNAVAILABLE_RETRY_SECONDS: Final = 5
@@ -77,6 +78,11 @@ def unauthorized(message: str) -> Problem:
 def forbidden(message: str) -> Problem:
     """403: the key is good, but not for this."""
     return Problem(403, message, code="forbidden")
+
+
+def not_of_tenant(message: str) -> Problem:
+    """403: it is not of the tenant that the key is bound to; whether it is another's or is not at all is not told."""
+    return Problem(403, message, code=NOT_OF_TENANT)
 
 
 def too_large(bytes_max: int) -> Problem:
