@@ -51,7 +51,7 @@ async def _once(*, as_json: bool) -> None:
             found = await reader.read()
         health = await _webhooks(queue)
         agreed = await _provider(queue)
-        caps = await _caps(queue)
+        caps = await _caps(queue) if agreed is not None else ()  # one wait for a ledger that does not answer is enough
     if as_json:
         more = {**({"webhooks": health.as_json()} if health else {}), **(agreed.as_json() if agreed else {})}
         print_json({**found.as_json(), **more, **({"caps": [cap.as_json() for cap in caps]} if caps else {})})
