@@ -16,9 +16,9 @@ from redis import Redis
 from imagequeue.config.embedded import running_url
 from imagequeue.config.keys import Keys
 
-FUZZED = int(os.environ.get("FUZZED_HASHES", "2000")) // 10
+FUZZED = int(os.environ.get("FUZZED_HASHES", "200"))
 QUEUE = "gpt-image-2.low"
-SECONDS_MAX = 60.0 + FUZZED / 20
+SECONDS_MAX = 60.0 + FUZZED / 50
 REGISTRIES = ("failed", "scheduled", "deferred", "finished", "canceled", "wip")
 
 pytestmark = [pytest.mark.xdist_group("door"), pytest.mark.timeout(180 + FUZZED // 10)]
