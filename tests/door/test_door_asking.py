@@ -169,7 +169,9 @@ def test_what_breaks_before_its_answer_is_told_as_such_and_ends_the_connection()
     assert b"inside" not in answer
 
 
-def test_a_client_that_leaves_after_a_whole_request_is_noticed() -> None:
+def test_a_client_that_leaves_after_a_whole_request_is_noticed_and_its_answer_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def talk(port: int) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(asking(b"/slow", b"one"))
@@ -177,6 +179,7 @@ def test_a_client_that_leaves_after_a_whole_request_is_noticed() -> None:
         writer.close()  # the application ends with the server, which waits for it
 
     talk_with(app, talk, seconds=TALK_SECONDS_MAX)
+    assert not [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_refused_request_is_told_so_by_h11() -> None:

@@ -181,8 +181,9 @@ class DoorProtocol(H11Protocol):
             self.data_received(sent_already)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks; what is answered from here on is answered to nobody."""
         self._disarm()
+        self._untold = None
         self.resume_writing()
         super().connection_lost(exc)
 
