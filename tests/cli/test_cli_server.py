@@ -182,6 +182,7 @@ def at_work(data_dir: Path) -> bool:
 
 
 @pytest.mark.kill
+@pytest.mark.xdist_group("port 8080")  # where `up` opens its door: one at a time
 def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
     with start_up(data_dir) as up:
         until(lambda: "worker-1" in names_running(data_dir), "no worker runs")
@@ -200,6 +201,7 @@ def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
 
 
 @pytest.mark.kill
+@pytest.mark.xdist_group("port 8080")  # where `up` opens its door: one at a time
 def test_down_ends_what_a_killed_up_left(data_dir: Path) -> None:
     with start_up(data_dir) as up:
         until(lambda: "worker-1" in names_running(data_dir), "no worker runs")
