@@ -152,6 +152,8 @@ def test_who_runs_is_known_by_lock_and_not_by_number(tmp_path: Path) -> None:
 def test_parts_are_those_that_are_installed() -> None:
     assert [part.name for part in parts_of({"api", "worker", "demo"}, workers=2)] == ["api", "worker-1", "worker-2"]
     assert [part.arguments for part in parts_of({"worker"}, workers=1)] == [("worker",)]
+    (api,) = parts_of({"api"}, workers=1, door=("--port", "0"))
+    assert api.arguments == ("api", "--port", "0")
     with pytest.raises(ImageQueueError, match="nothing to run"):
         parts_of({"demo"}, workers=1)
 
@@ -159,7 +161,7 @@ def test_parts_are_those_that_are_installed() -> None:
 def start_up(data_dir: Path) -> "subprocess.Popen[str]":
     data_dir.mkdir()
     return subprocess.Popen(
-        command("up"),
+        command("up", "--port", "0"),
         env=environment(data_dir, IMAGEQUEUE_ORGS=ORG),
         cwd=data_dir,
         stdout=subprocess.PIPE,
@@ -182,11 +184,10 @@ def at_work(data_dir: Path) -> bool:
 
 
 @pytest.mark.kill
-@pytest.mark.xdist_group("port 8080")  # where `up` opens its door: one at a time
 def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
     with start_up(data_dir) as up:
         until(lambda: "worker-1" in names_running(data_dir), "no worker runs")
-        again = imagequeue(data_dir, "up", IMAGEQUEUE_ORGS=ORG)
+        again = imagequeue(data_dir, "up", "--port", "0", IMAGEQUEUE_ORGS=ORG)
         assert again.returncode == 1
         assert "up already" in again.stderr
         down = imagequeue(data_dir, "down", "--json", IMAGEQUEUE_ORGS=ORG)
@@ -201,7 +202,6 @@ def test_up_runs_a_worker_until_down(data_dir: Path) -> None:
 
 
 @pytest.mark.kill
-@pytest.mark.xdist_group("port 8080")  # where `up` opens its door: one at a time
 def test_down_ends_what_a_killed_up_left(data_dir: Path) -> None:
     with start_up(data_dir) as up:
         until(lambda: "worker-1" in names_running(data_dir), "no worker runs")

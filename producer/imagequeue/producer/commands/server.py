@@ -25,12 +25,15 @@ def register(app: typer.Typer) -> None:
 
 def up(
     workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="Worker processes to start.")] = 1,
+    host: Annotated[str, typer.Option(help="Address of the door; off loopback, keys are needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the door; 0 takes a free one.")] = 8080,
 ) -> None:
     """Run everything on this machine with the configured organizations. Ctrl-C finishes what is in flight."""
     from imagequeue.config.settings import load_settings
 
     settings = load_settings()
-    parts = parts_of({part.name for part in installed_parts()}, workers=workers)
+    door = ("--host", host, "--port", str(port))
+    parts = parts_of({part.name for part in installed_parts()}, workers=workers, door=door)
     folder = run_folder(settings.data_dir)
     _refuse_if_up(who_runs(folder))
     with registered(folder, UP) as lock:
@@ -62,9 +65,12 @@ def down(
         print_line(f"ended: {', '.join(ended)}" if ended else f"nothing runs on {settings.data_dir}")
 
 
-def parts_of(commands: set[str], *, workers: int) -> tuple[Part, ...]:
-    """Return the parts to run, given which commands are installed; ImageQueueError when there is none."""
-    parts = [Part(name="api", arguments=("api",))] if "api" in commands else []
+def parts_of(commands: set[str], *, workers: int, door: tuple[str, ...] = ()) -> tuple[Part, ...]:
+    """Return the parts to run, given which commands are installed; ImageQueueError when there is none.
+
+    `door`: options of the command `api`.
+    """
+    parts = [Part(name="api", arguments=("api", *door))] if "api" in commands else []
     if "worker" in commands:
         parts += [Part(name=f"worker-{number}", arguments=("worker",)) for number in range(1, workers + 1)]
     if not parts:
