@@ -34,7 +34,7 @@ class _Asking:
         self._interval = 1 / per_second
         self._requests = requests
         self._asked = 0
-        self._free: list[_Connection] = []
+        self._free: deque[_Connection] = deque()  # in turns, so that none is idle for so long that the server ends it
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._done = asyncio.Event()
         self.times: list[float] = []
@@ -56,7 +56,7 @@ class _Asking:
         while (due := self._start + self._asked * self._interval) <= time.monotonic():
             request = self._request(self._asked)
             if self._free:
-                self._free.pop().ask(due, request)
+                self._free.popleft().ask(due, request)
             else:
                 self._waiting.append((due, request))
             self._asked += 1

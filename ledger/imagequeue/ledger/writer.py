@@ -21,7 +21,7 @@ from imagequeue.ledger.operations import Operation, Void
 BATCH_MAX: Final = 256
 ENOUGH: Final = 64  # operations that are worth a commit of their own: no use in gathering more
 WAITING_MAX: Final = 8_192  # beyond it, asking waits: a slow database slows the workers down and fills no memory
-COMMITS_PER_SECOND: Final = 10.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
+COMMITS_PER_SECOND: Final = 7.0  # under steady load: a commit costs a millisecond of CPU, waiting costs nothing
 ANSWER_SECONDS_MAX: Final = 120.0
 LOOK_SECONDS: Final = 5.0  # between two looks for what has waited so long
 NO_ANSWER: Final = f"ledger: no answer in {ANSWER_SECONDS_MAX:.0f} s"
