@@ -9,6 +9,7 @@ queued job is printed too, with a prompt of 60 characters.
 import argparse
 import asyncio
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from imagequeue.queue.connection import connect
 from imagequeue.queue.entries import Entry, enqueue, new_job_id
 from imagequeue.queue.scripts import Scripts
 
+REST_SECONDS_MAX = 300.0
+REWRITING = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
 CLAIMS = 2000
 BATCH = 5000
 PROMPT = "a lighthouse on a cliff above the sea, seen from a fishing boat"
@@ -69,6 +72,7 @@ async def _run(case: Case, url: str) -> tuple[float, float]:
     scripts = Scripts(redis, Keys())
     before = server.info("memory")["used_memory"]
     await _fill(scripts, case)
+    _at_rest(server)
     memory = (server.info("memory")["used_memory"] - before) / case.jobs
     claims = Claims(scripts, "bench")
     await claims.register(lease_us=600_000_000, facts={"pid": 1}, queues=())
@@ -82,6 +86,15 @@ async def _run(case: Case, url: str) -> tuple[float, float]:
         await claims.settle(claim, Ending(status="finished", ttl_seconds=60))
     await redis.aclose()
     return spent / len(taken), memory
+
+
+def _at_rest(server: Redis) -> None:
+    """Wait until the server rewrites its append-only file no more: pages that it copies then are not the claims'."""
+    until = time.monotonic() + REST_SECONDS_MAX
+    while any(server.info("persistence")[name] for name in REWRITING):
+        if time.monotonic() > until:
+            raise TimeoutError(f"the server's file was still rewritten after {REST_SECONDS_MAX:g} s")
+        time.sleep(0.5)
 
 
 def _server_cpu(server: Redis) -> float:
