@@ -20,6 +20,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stop_server(data_dir)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_logged_as_a_fault(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test asks of the running doors, none of them may meet what it did not foresee."""
+    if "stack" not in request.fixturenames:
+        yield
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    stack.newly_logged()
+    yield
+    faults = [line for line in stack.newly_logged() if "unexpected fault" in line or "Traceback" in line]
+    assert not faults, faults[0]
+
+
 @pytest.fixture
 def client(stack: Stack) -> Iterator[httpx.Client]:
     """Yield a client of the open door."""

@@ -6,7 +6,7 @@ import selectors
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Stack:
     open_url: str
     url: str
     tokens: dict[str, str]
+    log_bytes_seen: dict[Path, int] = field(default_factory=dict)
 
     def client(self, who: str | None = None) -> httpx.Client:
         """Return a client with the token of `who`; None: of the open door."""
@@ -47,6 +48,15 @@ class Stack:
             return httpx.Client(base_url=self.open_url, timeout=30)
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
         return httpx.Client(base_url=self.url, timeout=30, headers=headers)
+
+    def newly_logged(self) -> list[str]:
+        """Return what the doors have logged since this was asked last."""
+        lines: list[str] = []
+        for path in self.data_dir.parent.glob("api-*.log"):
+            new = path.read_bytes()[self.log_bytes_seen.get(path, 0) :]
+            self.log_bytes_seen[path] = self.log_bytes_seen.get(path, 0) + len(new)
+            lines += new.decode("utf-8", "replace").splitlines()
+        return lines
 
 
 @contextmanager

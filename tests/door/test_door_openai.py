@@ -155,7 +155,7 @@ def test_refusals_of_edits_raise_the_clients_own_errors(stack: Stack) -> None:
 
 
 def test_a_client_that_leaves_a_stream_in_the_middle_does_no_harm(stack: Stack) -> None:
-    """The call was sent by then, so it is paid for and kept, and nothing in the door waits for it any more."""
+    """The call was sent by then, so it is paid for and kept. That no fault is logged is seen to after every test."""
     ask = {"model": "gpt-image-2", "prompt": "x", "quality": "low", "stream": True, "partial_images": 3}
     with official(stack) as client:
         stream = client.images.generate(**ask)  # type: ignore[call-overload]  # the fields of a streamed call
@@ -166,7 +166,6 @@ def test_a_client_that_leaves_a_stream_in_the_middle_does_no_harm(stack: Stack) 
         assert ended(admin, job_id)["status"] == "succeeded"
     logs = [path.read_text() for path in stack.data_dir.parent.glob("api-*.log")]
     assert any(job_id in log for log in logs)
-    assert not any("unexpected fault" in log or "Traceback" in log for log in logs)
 
 
 def png() -> bytes:

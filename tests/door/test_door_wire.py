@@ -1,12 +1,13 @@
 """The wire under the door: slow, stalled and too many clients are ended, whatever they send."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 from door_server import talk_with
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -41,7 +42,10 @@ class PatientProtocol(HastyProtocol):
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the length of the body, or with very much."""
     request = Request(scope, receive)
-    body = await request.body()
+    try:
+        body = b"" if request.url.path == "/early" else await request.body()
+    except ClientDisconnect:
+        return
     much = request.url.path == "/much"
     response: Response = PlainTextResponse("x" * 50_000_000 if much else str(len(body)))
     await response(scope, receive, send)
@@ -99,6 +103,48 @@ def test_a_request_that_never_ends_is_ended(start: bytes, piece: bytes) -> None:
         assert answer.endswith(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
     served(talk)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk at all\r\n",
+        b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk at all\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\0\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\n\r\n\0\0\r\n\r\n",
+        b"\0\r\n\r\n",
+    ],
+    ids=["body", "body of one answered early", "tunnel", "second request", "first request"],
+)
+def test_a_request_that_breaks_off_in_nonsense_is_refused_once_and_no_fault_of_the_doors(
+    broken: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head, middle, rest = broken.partition(b"\r\n\r\n")
+        writer.write(head + middle)
+        await asyncio.sleep(0)
+        writer.write(rest)
+        answer = await reader.read()
+        assert answer.count(b"HTTP/1.1 ") in (1, 2)
+        assert b"HTTP/1.1 5" not in answer
+        writer.close()
+
+    served(talk)
+    assert [each for each in caplog.records if each.levelno > logging.WARNING] == []
+
+
+def test_nonsense_after_the_answer_ends_the_connection_without_a_second_one(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n0")
+        writer.write(b"no chunk at all\r\n")
+        assert await reader.read() == b""
+        writer.close()
+
+    served(talk)
+    assert [each for each in caplog.records if each.levelno > logging.WARNING] == []
 
 
 def test_a_bulk_body_has_time() -> None:

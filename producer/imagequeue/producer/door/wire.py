@@ -103,6 +103,16 @@ class DoorProtocol(H11Protocol):
         self.idle_since = self.loop.time() if self.cycle is None or self.cycle.response_complete else None
         self._note_progress()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read. What serves its first part hears that the client is gone."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()  # an answer has begun, or has been given: nothing may follow it
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._served(scope, receive, Answer(self, send))
 
