@@ -105,7 +105,7 @@ def test_messages_about_a_job_are_its_tenants(stack: Stack) -> None:
         job_id = ended(red, tenant="red")["id"]
         assert red.get(f"/v1/jobs/{job_id}/webhooks").json() == {"webhooks": []}
         assert blue.get(f"/v1/jobs/{job_id}/webhooks").status_code == 403
-        assert red.get("/v1/jobs/none/webhooks").status_code == 403
+        assert red.get("/v1/jobs/none/webhooks").status_code == 404
 
 
 def test_a_tenant_is_told_of_messages_to_its_own_endpoints() -> None:

@@ -7,13 +7,16 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from door_stack import Stack, eventually
 from door_tenants import LATER, Ask, Victim, a_thief, a_victim, leaked, png, state_of
 
+from imagequeue.config.job import Job
 from imagequeue.producer.door.app import api_routes
+from imagequeue.queue.entries import new_job_id
 
 pytestmark = pytest.mark.xdist_group("door")
 
@@ -206,15 +209,18 @@ def told(answer: httpx.Response, *named: str) -> tuple[int, str]:
 
 def test_whether_another_tenant_has_something_is_not_told(victim: Victim, thief: httpx.Client) -> None:
     """Ids that follow from an idempotency key can be computed, and digests by whoever has the image."""
-    nothing = "0" * 32
+    key = uuid4().hex
+    keyed = {"prompt": "x", "model": "dall-e-3", "not_before": LATER, "idempotency_key": key}
+    there = victim.client.post("/v1/jobs", json=keyed).json()["id"]
+    nothing = new_job_id(Job(prompt="x", tenant=victim.tenant, idempotency_key=f"not {key}"))
     for tail in ("", "/events", "/webhooks"):
-        asked = [thief.get(f"/v1/jobs/{one}{tail}") for one in (victim.waiting, victim.done, nothing)]
-        named = (victim.waiting, victim.done, nothing)
-        assert len({told(answer, *named) for answer in asked}) == 1, tail
+        some, none = (thief.get(f"/v1/jobs/{one}{tail}") for one in (there, nothing))
+        assert told(some, there) == told(none, nothing), tail
     for act in ("cancel", "retry", "keep", "priority"):
         body = {"priority": "high"} if act == "priority" else {}
-        done, none = (thief.post(f"/v1/jobs/{one}/{act}", json=body) for one in (victim.done, nothing))
-        assert told(done, victim.done) == told(none, nothing), act
+        some, none = (thief.post(f"/v1/jobs/{one}/{act}", json=body) for one in (there, nothing))
+        assert told(some, there) == told(none, nothing), act
+    assert victim.client.post(f"/v1/jobs/{there}/cancel").json()["changed"]
     digests = (victim.made, victim.uploaded, "0" * 64)
     for tail in ("", "/thumbnail"):
         for headers in ({}, {"If-None-Match": "*"}):
@@ -224,6 +230,19 @@ def test_whether_another_tenant_has_something_is_not_told(victim: Victim, thief:
         {"prompt": "x", "model": "gpt-image-2", "operation": "edit", "images": [f"sha256:{one}"]} for one in digests
     ]
     assert len({told(thief.post("/v1/jobs", json=one), *digests) for one in edits}) == 1
+
+
+def test_a_job_that_nobody_has_is_not_found_and_anothers_forbidden(victim: Victim, thief: httpx.Client) -> None:
+    """Of ids that nobody can guess the truth is told."""
+    for tail in ("", "/events", "/webhooks"):
+        for nobodys in ("none", "0" * 32, str(uuid4()), new_job_id(Job(prompt="x"))):
+            answer = thief.get(f"/v1/jobs/{nobodys}{tail}")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), (tail, nobodys)
+        answer = thief.get(f"/v1/jobs/{victim.waiting}{tail}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_of_tenant"), tail
+    for act in ("cancel", "retry", "keep"):
+        assert thief.post(f"/v1/jobs/none/{act}").status_code == 404
+        assert thief.post(f"/v1/jobs/{victim.done}/{act}").status_code == 403
 
 
 def test_the_status_counts_a_tenants_own_jobs(victim: Victim, thief: httpx.Client, stack: Stack) -> None:

@@ -9,7 +9,7 @@ from queue_world import DEFAULT, World, job
 from imagequeue.config.errors import IdempotencyConflict, JobRefused
 from imagequeue.config.job import Job, queue_name
 from imagequeue.queue.asked import fingerprints
-from imagequeue.queue.entries import BATCH_MAX, IDEMPOTENCY_TTL_SECONDS, Entry, enqueue, new_job_id
+from imagequeue.queue.entries import BATCH_MAX, IDEMPOTENCY_TTL_SECONDS, Entry, enqueue, may_be_computed, new_job_id
 from imagequeue.queue.flights import Flight
 from imagequeue.queue.payload import decode
 
@@ -20,6 +20,16 @@ def test_the_same_job_twice_is_there_once(world: World) -> None:
     assert [world.add(wanted, ids=names)[0].created for _ in range(3)] == [True, False, False]
     assert world.listed() == names
     world.check()
+
+
+def test_an_id_says_whether_it_can_be_computed() -> None:
+    """By its thirteenth digit, as a UUID of version 8 or 4; so no random id is ever taken for one that can."""
+    keyed = [new_job_id(job(tenant=tenant, idempotency_key=f"{n}")) for tenant in ("red", "blue") for n in range(50)]
+    random = [new_job_id(job()) for _ in range(100)]
+    assert len({*keyed, *random}) == 200
+    assert {(len(each), each[12], may_be_computed(each)) for each in keyed} == {(32, "8", True)}
+    assert {(len(each), each[12], may_be_computed(each)) for each in random} == {(32, "4", False)}
+    assert new_job_id(job(tenant="red", idempotency_key="0")) == keyed[0]
 
 
 def test_a_repeat_within_one_call_is_there_once(world: World) -> None:

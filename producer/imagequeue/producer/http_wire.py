@@ -31,6 +31,7 @@ CONNECTIONS_MAX: Final = 100
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 CONFLICT: Final = "idempotency_conflict"
 NOT_OF_TENANT: Final = "not_of_tenant"
+"""The code of a 403 that leaves open whether there is such a thing: to this key there is none."""
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Gives a streamed body, anew for each try."""

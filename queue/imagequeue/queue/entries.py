@@ -1,10 +1,12 @@
 """Putting jobs on their queues: many in one step, each at most once, also when a reply is lost."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from imagequeue.config.errors import IdempotencyConflict, JobRefused, QueueUnavailable
 from imagequeue.config.job import Job, encode_data, queue_name
@@ -17,6 +19,10 @@ SEND_TRIES_MAX = 3
 IDEMPOTENCY_TTL_SECONDS = 30 * 24 * 3600
 """How long an idempotency key is known after its job's end, unless told otherwise."""
 ID_BYTES = 16
+RANDOM: Final = "4"
+OF_KEY: Final = "8"
+"""The thirteenth digit of an id says how it was made, as in a UUID (RFC 9562, section 4.2)."""
+OF_KEY_PATTERN: Final = re.compile(r"[0-9a-f]{12}8[0-9a-f]{19}")
 STORED = "="
 """What an answer begins with that is a stored result."""
 DESCRIPTION_CHARACTERS_MAX = 60
@@ -75,9 +81,18 @@ class Kept:
 def new_job_id(job: Job) -> str:
     """Return an id for a new job: of the tenant and idempotency key when it has one, else a random one."""
     if job.idempotency_key is None:
-        return secrets.token_hex(ID_BYTES)
+        return _marked(secrets.token_hex(ID_BYTES), RANDOM)
     name = f"{job.tenant}\0{job.idempotency_key}"
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
+    return _marked(hashlib.sha256(name.encode()).hexdigest(), OF_KEY)
+
+
+def may_be_computed(job_id: str) -> bool:
+    """Return whether an id may be one of a tenant and an idempotency key, which others may guess; no random one is."""
+    return OF_KEY_PATTERN.fullmatch(job_id) is not None
+
+
+def _marked(digits: str, kind: str) -> str:
+    return f"{digits[:12]}{kind}{digits[13:32]}"
 
 
 def fingerprint(job: Job) -> str:

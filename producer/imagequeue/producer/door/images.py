@@ -53,7 +53,9 @@ async def asker(asked: Asked) -> Caller | None:
 async def check_may_see(asked: Asked, caller: Caller | None, sha256: str) -> None:
     """NotFound for no digest; Problem 403 unless the signature is good, or the image is one of the key's tenant.
 
-    It is not looked for before: whether others have an image is not told, by the answer or by the time it takes.
+    To a tenant's key every other digest is 403, also one that nobody has: whoever holds a picture can compute its
+    digest, and shall not learn whether somebody else here works with the same picture. The image is not looked for
+    before, so the time that an answer takes does not tell it either.
     """
     if not SHA256.fullmatch(sha256):
         raise no_image(sha256)

@@ -22,6 +22,7 @@ from imagequeue.producer.door.showing import page_json, tenant_of, view_json
 from imagequeue.producer.door.submitting import entries_of, entry_of, records_of, submit, taken_in
 from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
 from imagequeue.queue.acts import Acted
+from imagequeue.queue.entries import may_be_computed
 from imagequeue.queue.record import check_id
 from imagequeue.queue.views import JobView, Status, status_of
 
@@ -127,17 +128,22 @@ async def own_view(asked: Asked) -> JobView:
 async def own_views(asked: Asked, ids: Sequence[str]) -> dict[str, JobView]:
     """Return the jobs of these ids; NotFound when there is none, Problem 403 when it is not of the key's tenant.
 
-    A key that is bound to a tenant is told the same of a job that there is not: ids that follow from an idempotency key
-    can be guessed, and nobody shall learn so what others have asked for.
+    Random ids cannot be guessed, so a key that is bound to a tenant is told the truth about them. An id that follows
+    from a tenant's name and an idempotency key can be computed: whether another tenant has used that key is not told,
+    it is 403 either way.
     """
     views = await asked.door.reader.views(ids)
     for job_id in ids:
         view = views.get(job_id)
-        if asked.caller.is_bound and (view is None or not asked.caller.owns(tenant_of(view))):
+        if asked.caller.is_bound and not _is_own(asked, view) and (view is not None or may_be_computed(job_id)):
             raise not_of_tenant(f"job {job_id}: the tenant of this key has none of this id")
         if view is None:
             raise NotFound(f"job {job_id}: there is none of this id")
     return views
+
+
+def _is_own(asked: Asked, view: JobView | None) -> bool:
+    return view is not None and asked.caller.owns(tenant_of(view))
 
 
 async def list_jobs(asked: Asked) -> Response:

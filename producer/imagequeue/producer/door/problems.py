@@ -81,7 +81,11 @@ def forbidden(message: str) -> Problem:
 
 
 def not_of_tenant(message: str) -> Problem:
-    """403: it is not of the tenant that the key is bound to; whether it is another's or is not at all is not told."""
+    """403: it is not of the tenant that the key is bound to.
+
+    Of what can be named without being told its name (a job by its idempotency key, an image by its bytes) it is not
+    told whether there is any.
+    """
     return Problem(403, message, code=NOT_OF_TENANT)
 
 
