@@ -11,8 +11,8 @@ WHAT_ERRORS_MEAN: Final[Mapping[int, str]] = {
     400: "A field is wrong; `param` names it and the message says what is accepted.",
     401: "A key is needed, or this one opens nothing.",
     403: (
-        "It belongs to another tenant, or the key lacks the scope. To a tenant's key also (`not_of_tenant`) an image that "
-        "is not its own, and a job id that follows from another's idempotency key, whether there is one or not."
+        "It belongs to another tenant, or the key lacks the scope. To a tenant's key also (`not_of_tenant`) an image "
+        "that is not its own, and a job id that follows from another's idempotency key, whether there is one or not."
     ),
     404: "There is none.",
     408: "The job's deadline passed before it was started.",
