@@ -164,7 +164,7 @@ def test_models_of_one_pool_take_turns(world: World) -> None:
 
 def test_a_held_tenant_keeps_its_places_and_the_others_go_on(world: World) -> None:
     held = world.fill(3, tenant="over")
-    world.script("tenant", "hold", "over", "{}", *QUEUES)
+    world.script("tenant", "hold", "over", "{}")
     held += world.fill(2, tenant="over")
     free = world.fill(4, tenant="other")
     worker = world.worker()

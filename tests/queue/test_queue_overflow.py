@@ -179,7 +179,7 @@ def test_tenants_take_turns_there_by_weight_and_priorities_hold(world: World) ->
 
 def test_a_held_tenants_jobs_stay(world: World) -> None:
     ids = put(world, 2, tenant="over")
-    world.script("tenant", "hold", "over", "{}", *QUEUES)
+    world.script("tenant", "hold", "over", "{}")
     ids += put(world, 1, tenant="over")
     worker = world.worker(BOTH)
     refuse(world)

@@ -39,7 +39,7 @@ def test_a_held_tenants_jobs_count_and_an_empty_queue_has_no_oldest(settings: Se
         (mine,) = await stage.put(tenant="held")
         await stage.put(tenant="other")
         await backdate(stage, "held", mine, 500)
-        await tenants.hold(stage.queue.scripts, TenantHold(tenant="held", reason="budget", detail="cap"), [QUEUE])
+        await tenants.hold(stage.queue.scripts, TenantHold(tenant="held", reason="budget", detail="cap"))
         assert 499 <= (await oldest_s(stage) or 0) < 530
         for claim in await stage.claim(5):
             await stage.finish(claim)

@@ -114,11 +114,11 @@ def test_a_held_tenant_and_a_suspended_pool_show_in_the_view(settings: Settings)
         (job_id,) = await stage.put(tenant="shop")
         scripts = stage.queue.scripts
         hold = TenantHold(tenant="shop", reason="budget", detail="tenant day cap", until=None)
-        await tenants.hold(scripts, hold, [f"{MODEL}.default"])
+        await tenants.hold(scripts, hold)
         held = (await stage.client.get(job_id)).waiting
         assert held is not None
         assert (held.reason, held.detail) == ("budget", "tenant day cap")
-        await tenants.release(scripts, "shop", [f"{MODEL}.default"])
+        await tenants.release(scripts, "shop")
         await pools.suspend(scripts, POOL, reason="insufficient_quota")
         suspended = (await stage.client.get(job_id)).waiting
         assert suspended is not None

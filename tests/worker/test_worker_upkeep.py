@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from worker_site import WorkerSite
 
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.worker import background
@@ -112,3 +113,12 @@ def test_a_step_that_fails_is_noted_and_tried_again() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(story())
+
+
+def test_a_worker_takes_ended_jobs_off_rqs_registries_when_their_time_is_over(site: WorkerSite) -> None:
+    """Nobody else does: without it each job ever done would leave an entry in the server's memory."""
+    registry = site.settings.keys.registry("finished", "dall-e-3.default")
+    site.redis.zadd(registry, {"long-over": 1, "kept-for-ever": -1})
+    done = site.put()
+    site.burst()
+    assert set(site.redis.zrange(registry, 0, -1)) == {b"kept-for-ever", done.encode()}

@@ -20,6 +20,7 @@ PARKED = -1
 PERMITS_MAX = 64
 REAP_BATCH_MAX = 500
 PROMOTE_BATCH_MAX = 500
+FORGET_BATCH_MAX = 1000
 TEND_BATCH_MAX = 50
 TEND_AGAIN_US = 1_000_000
 SUCCESSFUL, FAILED = 1, 2  # RQ's Result.Type
@@ -256,6 +257,11 @@ async def promote(scripts: Scripts, queues: Sequence[str]) -> int | None:
     """Move waiting jobs whose time has come to their lines; returns microseconds until the next one is due, if any."""
     _, next_due = await scripts.run("promote", [PROMOTE_BATCH_MAX, *queues])
     return None if int(next_due) < 0 else int(next_due)
+
+
+async def forget(scripts: Scripts, queues: Sequence[str]) -> int:
+    """Take ended jobs whose time is over off RQ's registries; returns how many."""
+    return int(await scripts.run("forget", [FORGET_BATCH_MAX, *queues]))
 
 
 async def tend(scripts: Scripts) -> int:

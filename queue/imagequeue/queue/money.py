@@ -2,7 +2,6 @@
 
 from imagequeue.queue import budget, pools, tenants
 from imagequeue.queue.scripts import Scripts
-from imagequeue.queue.text import text
 
 AT_ONCE_US = 1
 
@@ -17,6 +16,4 @@ async def look_again(scripts: Scripts, *, org: str | None = None, tenant: str | 
             if name.partition("|")[0] == org and budget.read(state.suspended) is not None:
                 await pools.suspend(scripts, name, reason=state.suspended, for_us=AT_ONCE_US)
     if tenant is not None and (held := (await tenants.held(scripts)).get(tenant)) and held.reason == "budget":
-        prefix = scripts.keys.queue("")
-        names = await scripts.redis.smembers(scripts.keys.queues)
-        await tenants.recheck(scripts, tenant, [text(name).removeprefix(prefix) for name in names])
+        await tenants.recheck(scripts, tenant)

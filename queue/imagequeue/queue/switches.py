@@ -42,13 +42,13 @@ class Switches:
         before = (await tenants.held(self._scripts)).get(tenant)
         detail = f"tenant {tenant} is suspended: {_short(reason)}"
         held = TenantHold(tenant=tenant, reason=HELD_REASON, detail=detail)
-        await tenants.hold(self._scripts, held, await self._queues())
+        await tenants.hold(self._scripts, held)
         return before is None or before.reason != HELD_REASON
 
     async def resume_tenant(self, tenant: str) -> bool:
         """Let a tenant's jobs start again; one over its cap is held again at its next job."""
         before = await tenants.held(self._scripts)
-        await tenants.release(self._scripts, tenant, await self._queues())
+        await tenants.release(self._scripts, tenant)
         return tenant in before
 
     async def suspend_queue(self, queue: str, *, reason: str = BY_HAND) -> bool:
@@ -73,11 +73,6 @@ class Switches:
             if hold.reason == HELD_REASON:
                 ended += await self.resume_tenant(hold.tenant)
         return ended > 0
-
-    async def _queues(self) -> list[str]:
-        prefix = self._scripts.keys.queue("")
-        names = await self._scripts.redis.smembers(self._scripts.keys.queues)
-        return [text(name).removeprefix(prefix) for name in names]
 
 
 async def suspended_queues(scripts: Scripts) -> Mapping[str, str]:

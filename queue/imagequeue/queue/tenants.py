@@ -1,7 +1,6 @@
 """Tenants whose jobs must not start now: held back with a reason and, when it is known, an end."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagequeue.queue.scripts import Scripts
@@ -19,20 +18,20 @@ class TenantHold:
     recheck_at: float | None = None
 
 
-async def hold(scripts: Scripts, hold: TenantHold, queues: Sequence[str]) -> None:
-    """Hold a tenant's jobs back on the given queues."""
+async def hold(scripts: Scripts, hold: TenantHold) -> None:
+    """Hold a tenant's jobs back, on every queue."""
     why = json.dumps({"reason": hold.reason, "detail": hold.detail, "until": hold.until, "recheck_at": hold.recheck_at})
-    await scripts.run("tenant", ["hold", hold.tenant, why, *queues])
+    await scripts.run("tenant", ["hold", hold.tenant, why])
 
 
-async def release(scripts: Scripts, tenant: str, queues: Sequence[str]) -> None:
+async def release(scripts: Scripts, tenant: str) -> None:
     """Let a tenant's jobs start again, whoever held them back."""
-    await scripts.run("tenant", ["release", tenant, "", *queues])
+    await scripts.run("tenant", ["release", tenant, ""])
 
 
-async def recheck(scripts: Scripts, tenant: str, queues: Sequence[str]) -> None:
+async def recheck(scripts: Scripts, tenant: str) -> None:
     """Let a tenant's jobs start again unless a person held them back since."""
-    await scripts.run("tenant", ["recheck", tenant, "", *queues])
+    await scripts.run("tenant", ["recheck", tenant, ""])
 
 
 async def held(scripts: Scripts) -> dict[str, TenantHold]:

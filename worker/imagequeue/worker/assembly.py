@@ -64,7 +64,6 @@ def job_life(
         health=health,
         clock=clock,
         is_served=board.is_served,
-        queues=lambda: board.queues,
         telling=telling,
     )
     return JobLife(

@@ -45,7 +45,6 @@ class Returns:
         health: Health,
         clock: Clock,
         is_served: Callable[[str], bool],
-        queues: Callable[[], tuple[str, ...]],
         telling: Telling,
     ) -> None:
         self._scripts = scripts
@@ -55,7 +54,6 @@ class Returns:
         self._health = health
         self._clock = clock
         self._is_served = is_served
-        self._queues = queues
         self._telling = telling
 
     # -- ends ---------------------------------------------------------------------------------------------------------
@@ -214,7 +212,7 @@ class Returns:
             held = tenants.TenantHold(
                 tenant=job.tenant, reason="budget", detail=detail, until=until, recheck_at=recheck_at
             )
-            await self._persist(lambda: tenants.hold(self._scripts, held, self._queues()))
+            await self._persist(lambda: tenants.hold(self._scripts, held))
         else:
             reason = budget.worded(budget.Short(detail=detail, until=cap.until))
             await self._persist(

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from imagequeue.config.clock import Clock
 from imagequeue.config.errors import ImageQueueError, QueueUnavailable
 from imagequeue.queue import tenants
-from imagequeue.queue.claims import promote, reap, tend
+from imagequeue.queue.claims import forget, promote, reap, tend
 from imagequeue.queue.places import sample_flow
 from imagequeue.queue.scripts import TROUBLE, Scripts
 from imagequeue.worker.board import Board
@@ -102,9 +102,10 @@ class Upkeep:
         self._tick()
         await self._board.refresh(self._scripts)
         await sample_flow(self._scripts, self._board.plan)
+        await forget(self._scripts, self._board.queues)
         for hold in (await tenants.held(self._scripts)).values():
             if hold.recheck_at is not None and hold.recheck_at <= self._clock.now().timestamp():
-                await tenants.recheck(self._scripts, hold.tenant, self._board.queues)
+                await tenants.recheck(self._scripts, hold.tenant)
         self._hint()
 
     async def _heal(self) -> None:

@@ -20,6 +20,16 @@ local function finish(q, id, status, ttl, now)
   if form then release(form, id, now) end
 end
 
+-- A worker that is gone is counted for no queue by RQ's tools. What is left of its hash names its queues.
+local function forget_worker(worker)
+  local key = RQ .. ':worker:' .. worker
+  redis.call('SREM', RQ .. ':workers', key)
+  for q in string.gmatch(hget(key, 'queues') or '', '[^,]+') do redis.call('SREM', RQ .. ':workers:' .. q, key) end
+  for _, list in ipairs(redis.call('SMEMBERS', RQ .. ':queues')) do
+    redis.call('SREM', RQ .. ':workers:' .. string.sub(list, #list_key('') + 1), key)
+  end
+end
+
 -- Ends the claim of `worker` on `id` if it is still the claim of that delivery. Returns the queue, or nil: fenced off.
 local function end_claim(worker, id, delivery)
   local claim = redis.call('HGET', claims_key(worker), id)

@@ -13,7 +13,9 @@
 --   <own>:tenants:<q>         sorted set, tenant -> virtual time: start-time fair queueing (Goyal, Vin, Cheng 1996)
 -- A job that may go to another model's pool (iq_overflow: "model tokens,model tokens") stands in a second such line as
 -- well, that of the queue's name with a ~ behind it (aside).
---   <own>:queue:<q>           hash: head, indexed (how many of the list have a line), vtime, vt:<tenant> (unpaid turns)
+--   <own>:owed:<q>            sorted set, tenant without a line -> the virtual time its next turn is due at; gone when that
+--                             is past, or when nobody waits any more: nobody is owed anything then
+--   <own>:queue:<q>           hash: head, indexed (how many of the list have a line), vtime
 local RQ, OWN = ARGV[1], ARGV[2]
 
 local function job_key(id) return RQ .. ':job:' .. id end
@@ -21,6 +23,7 @@ local function list_key(q) return RQ .. ':queue:' .. q end
 local function registry_key(registry, q) return RQ .. ':' .. registry .. ':' .. q end
 local function line_key(q, tenant) return OWN .. ':line:' .. q .. ':' .. tenant end
 local function tenants_key(q) return OWN .. ':tenants:' .. q end
+local function owed_key(q) return OWN .. ':owed:' .. q end
 local function meta_key(q) return OWN .. ':queue:' .. q end
 local function pool_key(pool) return OWN .. ':pool:' .. pool end
 local function asked_key(id) return OWN .. ':asked:' .. id end
@@ -95,8 +98,8 @@ local function stand_all_in(q, tenant, places)
   if redis.call('ZSCORE', tenants_key(q), tenant) then return end
   if redis.call('HEXISTS', HELD, tenant) == 1 then return end -- its jobs keep their places; its turn comes when it is released
   local now = tonumber(redis.call('HGET', meta, 'vtime') or '0')
-  local owed = tonumber(redis.call('HGET', meta, 'vt:' .. tenant) or '0')
-  redis.call('HDEL', meta, 'vt:' .. tenant)
+  local owed = tonumber(redis.call('ZSCORE', owed_key(q), tenant) or '0')
+  redis.call('ZREM', owed_key(q), tenant)
   redis.call('ZADD', tenants_key(q), string.format('%.6f', math.max(now, owed)), tenant)
 end
 
@@ -153,14 +156,26 @@ local function unlist(q, id)
   return true
 end
 
+-- A tenant without a line is owed no turn before `due`, as long as somebody else waits.
+local OWED_FORGOTTEN_MAX = 64 -- in one step
+local function owe(q, tenant, due)
+  local now = redis.call('HGET', meta_key(q), 'vtime') or '0'
+  if redis.call('EXISTS', tenants_key(q)) == 0 then
+    redis.call('UNLINK', owed_key(q))
+    return
+  end
+  if due > tonumber(now) then redis.call('ZADD', owed_key(q), string.format('%.6f', due), tenant) end
+  local past = redis.call('ZRANGEBYSCORE', owed_key(q), '-inf', now, 'LIMIT', 0, OWED_FORGOTTEN_MAX)
+  if #past > 0 then redis.call('ZREM', owed_key(q), unpack(past)) end
+end
+
 local function stand_out(q, id, tenant)
   if redis.call('ZREM', line_key(q, tenant), id) == 0 then return false end
   redis.call('HINCRBY', meta_key(q), 'indexed', -1)
   if redis.call('EXISTS', line_key(q, tenant)) == 0 then
     local turn = redis.call('ZSCORE', tenants_key(q), tenant)
     redis.call('ZREM', tenants_key(q), tenant)
-    local now = tonumber(redis.call('HGET', meta_key(q), 'vtime') or '0')
-    if turn and tonumber(turn) > now then redis.call('HSET', meta_key(q), 'vt:' .. tenant, turn) end
+    if turn then owe(q, tenant, tonumber(turn)) end
   end
   return true
 end
@@ -175,12 +190,12 @@ end
 
 -- A tenant's turn on `q` was used for `images`, which its `weight` makes cheaper; the turn it was is the time on `q` now.
 local function pay_turn(q, tenant, turn, images, weight)
-  local meta, paid = meta_key(q), string.format('%.6f', turn + images / weight)
-  redis.call('HSET', meta, 'vtime', string.format('%.6f', turn))
+  local paid = turn + images / weight
+  redis.call('HSET', meta_key(q), 'vtime', string.format('%.6f', turn))
   if redis.call('ZSCORE', tenants_key(q), tenant) then
-    redis.call('ZADD', tenants_key(q), paid, tenant)
+    redis.call('ZADD', tenants_key(q), string.format('%.6f', paid), tenant)
   else
-    redis.call('HSET', meta, 'vt:' .. tenant, paid)
+    owe(q, tenant, paid)
   end
 end
 

@@ -27,6 +27,6 @@ for _, worker in ipairs(redis.call('SMEMBERS', DEAD)) do
   returned = returned + return_claims(worker, ttl, now, most - returned, 'iq_crashes')
   if redis.call('EXISTS', claims_key(worker)) == 1 then return {returned, #gone, 1} end
   redis.call('SREM', DEAD, worker)
-  redis.call('SREM', RQ .. ':workers', RQ .. ':worker:' .. worker)
+  forget_worker(worker)
 end
 return {returned, #gone, 0}

@@ -25,6 +25,10 @@ redis.call('ZADD', WORKERS, whole(now + lease), worker)
 local key = RQ .. ':worker:' .. worker
 redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', ARGV[5], 'iq_note', ARGV[7])
 if ARGV[6] ~= '' then
+  local before = hget(key, 'queues') or ''
+  if before ~= ARGV[6] then
+    for q in string.gmatch(before, '[^,]+') do redis.call('SREM', RQ .. ':workers:' .. q, key) end
+  end
   redis.call('HSET', key, 'queues', ARGV[6])
   for q in string.gmatch(ARGV[6], '[^,]+') do redis.call('SADD', RQ .. ':workers:' .. q, key) end
 end

@@ -8,7 +8,7 @@ drain_under_oom()
 redis.call('ZREM', WORKERS, worker)
 local left = return_claims(worker, ttl, now, nil)
 local key = RQ .. ':worker:' .. worker
-redis.call('SREM', RQ .. ':workers', key)
+forget_worker(worker)
 for index = 5, #ARGV do redis.call('SREM', RQ .. ':workers:' .. ARGV[index], key) end
 if redis.call('EXISTS', key) == 1 then
   redis.call('HSET', key, 'death', iso(now))
