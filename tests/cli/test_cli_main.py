@@ -107,6 +107,19 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: p
     assert captured.err.count("\n") == 1
 
 
+def test_a_group_without_a_command_shows_its_help_and_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    def register(app: typer.Typer) -> None:
+        group = typer.Typer(no_args_is_help=True)
+        group.command("list")(lambda: None)
+        group.command("show")(lambda: None)
+        app.add_typer(group, name="things")
+
+    assert run(["things"], {}, [part("things", register)]) == 2
+    captured = capsys.readouterr()
+    assert "list" in captured.out
+    assert captured.err == "imagequeue: a command is needed; the help above lists them\n"
+
+
 def test_one_part_alone_is_loaded_for_its_own_command() -> None:
     parts = [part("broken", None), part("other", None)]
     assert parts_for("other", parts) == parts[1:]

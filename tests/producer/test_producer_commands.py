@@ -24,6 +24,8 @@ def test_enqueue_prints_the_id_and_jobs_show_what_was_asked(imagequeue: Command)
     code, text, _ = imagequeue("jobs", "show", out.strip())
     assert "a fox" in text
     assert "no worker is running" in text
+    assert "\n  metadata  x=1\n" in text
+    assert "partial_images" not in text, "a default goes without saying"
 
 
 def test_enqueue_reads_a_file_and_a_pipe(imagequeue: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +38,19 @@ def test_enqueue_reads_a_file_and_a_pipe(imagequeue: Command, tmp_path: Path, mo
     assert (code, len(json.loads(out)["jobs"])) == (0, 1_100)
     code, out, _ = imagequeue("status", "--json")
     assert json.loads(out)["totals"]["queued"] == 2_200
+
+
+def test_an_empty_file_is_no_job_and_prints_no_id(imagequeue: Command, tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("\n", encoding="utf-8")
+    assert imagequeue("enqueue", "--file", "none.jsonl") == (0, "", "")
+    assert json.loads(imagequeue("enqueue", "--file", "none.jsonl", "--json")[1]) == {"jobs": []}
+
+
+def test_a_name_as_long_as_its_column_stands_apart_from_its_value(imagequeue: Command) -> None:
+    _, out, _ = imagequeue("enqueue", "--prompt", "x", "--max-cost-usd", "1", "--not-before", "2999-01-01")
+    text = imagequeue("jobs", "show", out.strip())[1]
+    assert "\n  max_cost_usd 1\n" in text
+    assert "\n  not_before 2999-01-01" in text
 
 
 def test_of_a_file_with_a_bad_line_nothing_is_queued(imagequeue: Command, tmp_path: Path) -> None:
@@ -69,6 +84,7 @@ def test_a_key_that_was_used_before_with_another_body_stops_the_whole_file(image
         (["enqueue", "--prompt", "x", "--metadata", "{"], "metadata: a JSON object is needed"),
         (["enqueue", "--prompt", "x", "--webhook", "https://a.b"], "webhook: the address of a configured endpoint"),
         (["jobs", "list", "--status", "done"], "status: accepted: queued, waiting"),
+        (["jobs", "list", "--priority", "urgent"], "priority: accepted: high, default, low"),
         (["jobs", "list", "--limit", "0"], "limit: 1 to 1000"),
         (["jobs", "list", "--after", "x"], "after: the cursor"),
         (["jobs", "retry", "x", "--priority", "urgent"], "priority: accepted: high, default, low"),

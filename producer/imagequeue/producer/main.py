@@ -64,7 +64,7 @@ def exit_code(error: Exception) -> int:
 def describe(error: Exception) -> str:
     """Return the one line that a person gets to read."""
     if isinstance(error, typer.TyperException):
-        return error.format_message()
+        return error.format_message() or "a command is needed; the help above lists them"
     if isinstance(error, ImageQueueError):
         return str(error)
     if isinstance(error, typer.Abort):

@@ -22,7 +22,8 @@ def print_handles(handles: Sequence[JobHandle], *, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": [{"id": handle.id, "created": handle.created} for handle in handles]})
         return
-    typer.echo("\n".join(handle.id for handle in handles))
+    if handles:
+        typer.echo("\n".join(handle.id for handle in handles))
 
 
 async def wait_and_print(queue: AsyncImageQueue, handles: Sequence[JobHandle], *, as_json: bool) -> int:
@@ -71,7 +72,8 @@ async def _all_parked(queue: AsyncImageQueue, ids: set[str], views: dict[str, Jo
 
 def _print_ends(views: Sequence[JobView], tally: Tally, *, open_count: int) -> None:
     lines = [f"{view.id}  {view.status}  {' '.join(image.url for image in view.images)}".rstrip() for view in views]
-    typer.echo("\n".join(lines))
+    if lines:
+        typer.echo("\n".join(lines))
     bad = [view for view in views if view.error is not None]
     for view in bad[:SHOWN_FAILURES_MAX]:
         print_error(f"{view.id}: {view.error.code}: {view.error.message}" if view.error else view.id)

@@ -53,7 +53,7 @@ def list_jobs(
     query = JobQuery(
         statuses=tuple(_status(word) for word in status or ()),
         model=model,
-        priority=priority,
+        priority=_priority_or_none(priority),
         tenant=tenant,
         tags=parse_tags(tag or ()),
         limit=limit,
@@ -91,7 +91,7 @@ def retry(
     as_json: AsJson = False,  # noqa: FBT002 - typer makes an option of it
 ) -> None:
     """Queue failed, cancelled, expired or waiting jobs again, with all their attempts anew."""
-    chosen = None if priority is None else _priority(priority)
+    chosen = _priority_or_none(priority)
     _act(ids, lambda queue, job_id: queue.retry(job_id, priority=chosen), as_json=as_json)
 
 
@@ -120,6 +120,10 @@ def _priority(word: str) -> "Literal['high', 'default', 'low']":
     if word not in PRIORITIES:
         raise JobRefused("priority", f"accepted: {', '.join(PRIORITIES)}")
     return word  # type: ignore[return-value]  # checked in the line before
+
+
+def _priority_or_none(word: str | None) -> "Literal['high', 'default', 'low'] | None":
+    return None if word is None else _priority(word)
 
 
 def _status(word: str) -> "Literal['queued', 'waiting', 'running', 'succeeded', 'failed', 'cancelled', 'expired']":

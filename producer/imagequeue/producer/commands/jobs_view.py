@@ -23,7 +23,7 @@ NOT_SHOWN: Final = frozenset({"prompt", "model", "priority"})
 """Fields of a job that have a line of their own."""
 QUIET: Final = {
     "operation": "generation", "n": 1, "tenant": "default", "cache": "off", "delivery": "now", "max_attempts": 5,
-    "on_doubt": "retry",
+    "on_doubt": "retry", "partial_images": 0,
 }  # fmt: skip
 """Values that go without saying."""
 
@@ -47,7 +47,7 @@ def print_job(view: JobView) -> None:
     """Print everything about one job."""
     print_line(f"{view.id}  {view.status}", style=f"bold {STYLES[view.status]}")
     for name, value in _facts(view):
-        print_line(f"  {name:<10}{value}")
+        print_line(f"  {name:<9} {value}")
     for line in _timeline(view):
         print_line(f"  {line}")
     for image in view.images:
