@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -61,7 +62,7 @@ def test_the_status_says_what_is_in_doubt_and_since_when(stack: Stack, client: h
     with stack.client("red") as red:
         assert not {"in_doubt", "reconciliation", "batches"} & red.get("/v1/status").json().keys()
     said = imagequeue(stack.environ, "status")
-    assert "in doubt, the oldest since" in said.stdout
+    assert re.search(r"^in doubt: \d+ attempts? for \$\d+\.\d\d, the oldest since", said.stdout, re.MULTILINE)
     client.post(f"/v1/jobs/{job_id}/cancel")
 
 

@@ -93,6 +93,8 @@ def test_resolve_lists_what_waits_and_decides_it_once(doubted: int, capsys: pyte
     capsys.readouterr()
     assert command("summary", "--json") == 0
     assert json.loads(capsys.readouterr().out)["settled_usd"] == "0.070000000"
+    assert command("resolve") == 0
+    assert capsys.readouterr().out == "nothing is in doubt\n"
 
 
 @pytest.mark.usefixtures("doubted")

@@ -78,6 +78,7 @@ def test_messages_are_listed_shown_and_sent_again(site: Site) -> None:
     assert [endpoint["name"] for endpoint in listed["endpoints"]] == ["shop"]
     assert SECRET not in json.dumps(listed)
     assert site.json("webhooks", "show", message["id"])["payload"]["type"] == "job.failed"
+    assert '\n  "type": "job.failed",\n' in site.run("webhooks", "show", message["id"])[1], "line by line"
     assert message["id"] in site.run("webhooks", "list")[1]
     assert site.json("webhooks", "redeliver", "--given-up") == {"due": 1, "ids": [message["id"]]}
     again = site.json("webhooks", "list")["messages"][0]

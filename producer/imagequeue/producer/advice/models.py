@@ -32,7 +32,7 @@ def _ending(model: ModelFacts) -> Finding:
         code="model_ends",
         severity=_urgency(model),
         subject=model.name,
-        text=f"{model.name} {when}; {model.images} images of the last 30 days were made with it.",
+        text=f"{model.name} {when}; images made with it in the last 30 days: {model.images:,}.",
         figures=figures,
         options=tuple(_successors(model, successor_usd)),
     )

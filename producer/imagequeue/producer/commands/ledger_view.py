@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from imagequeue.producer.commands.output import print_line, print_table
-from imagequeue.producer.commands.words import dollars, figure, moment
+from imagequeue.producer.commands.words import counted, dollars, figure, moment
 
 if TYPE_CHECKING:
     from imagequeue.ledger.api import AttemptRow
@@ -118,7 +118,7 @@ def print_agreement(state: "ProviderState | None") -> None:
         print_table(("RECONCILED", "UNTIL", "AT", "UNEXPLAINED $", "OPEN"), [_agreement(org) for org in state.orgs])
     if state.in_doubt:
         since = f", the oldest since {moment(state.doubt_oldest)}" if state.doubt_oldest else ""
-        print_line(f"{state.in_doubt} attempts for ${dollars(state.in_doubt_nano)} are in doubt{since}")
+        print_line(f"in doubt: {counted(state.in_doubt, 'attempt')} for ${dollars(state.in_doubt_nano)}{since}")
     for batch in state.batches:
         print_line(f"batch of {batch.items} jobs for {batch.org}, {batch.model}: {batch.state} {batch.note}".rstrip())
 
@@ -135,6 +135,9 @@ def _agreement(org: "OrgAgreement") -> tuple[str, ...]:
 
 def print_in_doubt(waiting: "Sequence[AttemptRow]") -> None:
     """Print the attempts that wait for a decision, oldest first."""
+    if not waiting:
+        print_line("nothing is in doubt")
+        return
     rows = [
         (
             str(one.attempt_id),

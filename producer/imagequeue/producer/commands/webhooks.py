@@ -88,6 +88,7 @@ def redeliver(
     """Send messages again, under the same ids, with all their tries anew."""
     from imagequeue.ledger.outbox import MESSAGES_MAX
     from imagequeue.producer.commands.output import print_json, print_line
+    from imagequeue.producer.commands.words import counted
 
     if bool(ids) == given_up:
         raise typer.BadParameter("message ids or --given-up are needed")
@@ -102,7 +103,7 @@ def redeliver(
         if as_json:
             print_json({"due": due, "ids": [f"{MESSAGE_PREFIX}{one.webhook_id}" for one in found]})
         else:
-            print_line(f"{due} messages are due again; a running worker sends them")
+            print_line(f"due again: {counted(due, 'message')}; a running worker sends them")
 
     _run(send)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from imagequeue.config.clock import iso
 from imagequeue.ledger.outbox import WebhookMessage
 from imagequeue.producer.commands.output import print_line, print_table
+from imagequeue.producer.commands.words import counted
 from imagequeue.queue.webhook_health import WebhookHealth
 
 
@@ -57,7 +58,9 @@ def print_endpoints(health: WebhookHealth) -> None:
     ]
     print_table(columns, rows, right=("delivered", "failed", "given up"))
     late = f", the oldest due for {health.outbox.overdue_seconds:.0f} s" if health.outbox.overdue_seconds >= 1 else ""
-    print_line(f"{health.outbox.waiting} messages wait, {health.outbox.retrying} of them failed before{late}")
+    print_line(
+        f"waiting: {counted(health.outbox.waiting, 'message')}, {health.outbox.retrying} of them failed before{late}"
+    )
 
 
 def print_message(message: WebhookMessage) -> None:
@@ -65,7 +68,8 @@ def print_message(message: WebhookMessage) -> None:
     for name, value in message_json(message).items():
         if value is not None:
             print_line(f"{name}: {value}")
-    print_line(json.dumps(json.loads(message.payload), indent=2, ensure_ascii=True))
+    for line in json.dumps(json.loads(message.payload), indent=2, ensure_ascii=True).splitlines():
+        print_line(line)
 
 
 def _row(message: WebhookMessage) -> tuple[str, ...]:

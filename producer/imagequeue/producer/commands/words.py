@@ -11,6 +11,11 @@ def dollars(nano: int) -> str:
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
+def counted(amount: int, one: str) -> str:
+    """Return a number of things, e.g. `1 attempt`, `2 attempts`; `one`: what one of them is called."""
+    return f"{amount:,} {one}" if amount == 1 else f"{amount:,} {one}s"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time in its two largest units, e.g. `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
     if seconds < 0.95:
