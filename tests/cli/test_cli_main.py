@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from cli_programs import command, environment, imagequeue
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from imagequeue.config.errors import ConfigError, ImageQueueError, JobRefused, LedgerUnavailable, NotFound
 from imagequeue.producer.main import run
@@ -47,6 +48,7 @@ def raising(name: str, error: BaseException) -> EntryPoint:
             1,
             "unexpected ValueError: line one line two (IMAGEQUEUE_DEBUG=1 shows where)",
         ),
+        (RedisConnectionError("refused"), 1, "the Redis server cannot be used now: refused"),
         (ImageQueueError("red \x1b[31m"), 1, "red \N{REPLACEMENT CHARACTER}[31m"),
     ],
 )

@@ -69,6 +69,10 @@ def describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, typer.Abort):
         return "stopped; nothing was done"
+    from imagequeue.queue.scripts import TROUBLE, unavailable  # loaded here: commands that use no server do without
+
+    if isinstance(error, TROUBLE):
+        return str(unavailable(error))
     return f"unexpected {type(error).__name__}: {error} ({DEBUG_VARIABLE}=1 shows where)"
 
 
