@@ -75,16 +75,15 @@ class Worker:
 
     def requeue(self, claim: Claim, **how: Any) -> bool:
         """Give a claimed job back."""
-        return self.world.do(self.claims.requeue(claim, ttl_seconds=TTL_SECONDS, **how))
+        return self.world.do(self.claims.requeue(claim, **how))
 
-    def renew(self, lease_us: int = LEASE_US) -> list[Any]:
-        """Renew the lease."""
-        answer: list[Any] = self.world.script("renew", self.name, lease_us, "busy", "", "")
-        return answer
+    def renew(self, lease_us: int = LEASE_US) -> bool:
+        """Renew the lease; False when it was lost."""
+        return bool(self.world.script("renew", self.name, lease_us, "busy", "", ""))
 
     def retire(self) -> int:
         """Leave."""
-        return self.world.do(self.claims.retire(QUEUES, ttl_seconds=TTL_SECONDS))
+        return self.world.do(self.claims.retire(QUEUES))
 
     def held(self, *known: str) -> tuple[Claim, ...]:
         """Return what the server has for it beyond the known."""
@@ -146,7 +145,7 @@ class World:
 
     def reap(self) -> int:
         """Return the claims of workers whose lease ran out."""
-        return self.do(queue_claims.reap(self.scripts, ttl_seconds=TTL_SECONDS))
+        return self.do(queue_claims.reap(self.scripts))
 
     def due(self, queue: str = DEFAULT) -> None:
         """Let the time of every delayed job come."""

@@ -6,6 +6,7 @@ from queue_world import DEFAULT, HIGH, TTL_SECONDS, World, plan
 from imagequeue.queue.claims import Ending
 
 HOUR_US = 3_600_000_000
+CANCELLED = Ending(status="canceled", ttl_seconds=TTL_SECONDS)
 
 
 def test_a_queued_job_is_cancelled_at_once(world: World) -> None:
@@ -26,15 +27,19 @@ def test_a_waiting_job_is_cancelled_at_once(world: World, delay_us: int) -> None
     assert world.places() == {claim.id: [f"canceled {DEFAULT}"]}
 
 
-def test_a_started_job_is_asked_to_stop_and_its_worker_is_told(world: World) -> None:
+@pytest.mark.parametrize("delay_us", [0, HOUR_US, -1])
+def test_a_started_job_comes_back_to_be_ended(world: World, delay_us: int) -> None:
+    """Whatever it should have waited for; whoever claims it then writes its end into the ledger."""
     world.put()
     worker = world.worker()
     (claim,) = worker.claim()
     assert world.cancel(claim.id) == "started"
-    assert worker.renew() == [1, [claim.id.encode()]]
-    assert worker.requeue(claim)
-    assert world.places() == {claim.id: [f"canceled {DEFAULT}"]}
-    assert worker.renew() == [1, []]
+    assert worker.requeue(claim, delay_us=delay_us)
+    assert world.places() == {claim.id: [f"list {DEFAULT}"]}
+    (again,) = worker.claim()
+    assert (again.id, again.kind) == (claim.id, "cancelled")
+    assert worker.settle(again, CANCELLED)
+    world.check()
 
 
 def test_an_answer_that_came_first_stands(world: World) -> None:
@@ -48,7 +53,7 @@ def test_an_answer_that_came_first_stands(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["reap", "retire"])
-def test_a_job_cancelled_while_its_worker_dies_or_leaves_ends_cancelled(world: World, how: str) -> None:
+def test_a_job_cancelled_while_its_worker_dies_or_leaves_comes_back_to_be_ended(world: World, how: str) -> None:
     cancelled, kept = world.fill(2)
     worker = world.worker()
     worker.claim(2)
@@ -58,9 +63,9 @@ def test_a_job_cancelled_while_its_worker_dies_or_leaves_ends_cancelled(world: W
     else:
         world.expire(worker)
         world.reap()
-    assert world.status(cancelled) == "canceled"
-    assert world.status(kept) == "queued"
     world.check()
+    given = {claim.id: claim.kind for claim in world.worker().claim(5)}
+    assert given == {cancelled: "cancelled", kept: "run"}
 
 
 def test_cancelling_twice_or_after_the_end_changes_nothing(world: World) -> None:
@@ -83,7 +88,7 @@ def test_an_ended_or_waiting_job_is_revived_with_all_its_attempts(world: World, 
         worker.settle(claim, Ending(status="failed", ttl_seconds=TTL_SECONDS, error={"code": "x", "message": "y"}))
     elif end == "canceled":
         world.cancel(name)
-        worker.requeue(claim)
+        worker.settle(claim, CANCELLED)
     else:
         worker.requeue(claim, delay_us=HOUR_US if end == "scheduled" else -1, counts=True)
     assert world.script("revive", name, "").decode() == end

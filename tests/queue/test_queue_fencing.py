@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from queue_world import DEFAULT, LEASE_US, TTL_SECONDS, World
+from queue_world import DEFAULT, LEASE_US, World
 from redis import Redis
 
 from imagequeue.queue import claims as queue_claims
@@ -92,13 +92,13 @@ def test_a_worker_given_up_cannot_claim_or_renew(world: World) -> None:
     world.reap()
     with pytest.raises(WorkerGone):
         worker.claim()
-    assert worker.renew() == [0]
+    assert not worker.renew()
 
 
 def test_renewing_keeps_claims_from_reapers(world: World) -> None:
     world.fill(3)
     worker = world.worker(lease_us=1)
-    assert worker.renew(LEASE_US) == [1, []]
+    assert worker.renew(LEASE_US)
     worker.claim(3)
     assert world.reap() == 0
     assert len(world.claimed()) == 3
@@ -208,7 +208,7 @@ class Racers:
 def test_two_reapers_and_a_renewing_worker_never_double_a_job(world: World) -> None:
     """Whoever wins each of 200 races, all five jobs are claimed or all are queued, and each of them once."""
     ids = set(world.fill(JOBS_PER_ROUND))
-    reap: tuple[str, list[object]] = ("reap", [100, TTL_SECONDS])
+    reap: tuple[str, list[object]] = ("reap", [100])
     racers = Racers(world, [reap, reap, ("renew", [LEASE_US, "busy", "", ""])])
     for _ in range(ROUNDS):
         worker = world.worker()

@@ -106,6 +106,8 @@ def test_when_the_leader_brings_no_images_exactly_one_follower_makes_the_call(wo
         else:
             world.cancel(leader.id)
             worker.requeue(leader)
+            (cancelled,) = worker.claim()
+            worker.settle(cancelled, Ending(status="canceled", ttl_seconds=TTL_SECONDS))
     assert statuses(world, ids[1:]) == {"queued": 1, "deferred": 8}
     assert json.loads(world.field(ids[5], "iq_wait") or "")["detail"].startswith(f"waits for job {ids[1]}")
     assert findings(world) == []
@@ -320,3 +322,14 @@ def test_a_retried_job_joins_the_call_under_way(world: World) -> None:
     assert world.status(first) == "deferred"
     worker.settle(one(worker.claim(64)), DONE)
     assert serve_all(worker) == [first]
+
+
+def test_a_cancelled_job_joins_no_call_that_another_makes(world: World) -> None:
+    """The leader is cancelled while it runs, and a follower makes the call: the first does not wait for its images."""
+    first, second = ids_of(ask(world, 2))
+    worker = world.worker()
+    leader = one(worker.claim(64))
+    world.cancel(first)
+    worker.requeue(leader)
+    assert {claim.id: claim.kind for claim in worker.claim(64)} == {first: "cancelled", second: "run"}
+    world.check()

@@ -64,7 +64,7 @@ def test_a_worker_that_retires_leaves_queues_it_serves_no_more(world: World) -> 
     """A queue that was suspended while the worker ran is not among those it names at its end."""
     world.put()
     worker = world.worker()
-    assert world.do(worker.claims.retire(["another.queue"], ttl_seconds=TTL_SECONDS)) == 0
+    assert world.do(worker.claims.retire(["another.queue"])) == 0
     assert not any(world.raw.exists(f"{world.keys.rq}:workers:{queue}") for queue in QUEUES)
 
 

@@ -127,8 +127,7 @@ def test_counts_and_registries_agree_at_every_stage(rq_world: World) -> None:
     worker.settle(failed, Ending(status="failed", ttl_seconds=TTL_SECONDS, error={"code": "x", "message": "y"}))
     worker.requeue(delayed, delay_us=3_600_000_000)
     worker.requeue(parked, delay_us=-1)
-    rq_world.cancel(cancelled.id)
-    worker.requeue(cancelled)
+    worker.settle(cancelled, Ending(status="canceled", ttl_seconds=TTL_SECONDS))
     queue = queue_of(rq_world)
     assert queue.count == len(queue.get_job_ids()) == 1
     counted = {

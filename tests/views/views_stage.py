@@ -68,7 +68,7 @@ class Stage:
 
     async def give_back(self, claim: Claim, delay_us: int, why: Mapping[str, Any]) -> None:
         """Let a job wait for a time, or park it."""
-        await self.worker.requeue(claim, delay_us=delay_us, why=why, ttl_seconds=TTL_SECONDS)
+        await self.worker.requeue(claim, delay_us=delay_us, why=why)
 
     async def park(self, claim: Claim) -> None:
         """Park a job until a person decides."""

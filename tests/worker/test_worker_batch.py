@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from imagequeue.ledger.batch_records import unfinished
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.connection import connect
-from imagequeue.queue.record import read_records
+from imagequeue.queue.record import JobRecord, read_records
 from imagequeue.queue.scripts import Scripts
 from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.faults import Fault
 from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.worker.batch_results import Results
 from imagequeue.worker.crashpoint import BATCH_POINTS
 
 SECRET = new_secret()
@@ -229,6 +230,17 @@ def test_a_batch_that_fails_its_validation_is_tried_again_and_then_fails_the_job
     assert spent(site) == (0, 0, 0)
 
 
+class LateResults(Results):
+    """Tells jobs by what was read of them before."""
+
+    def __init__(self, seen: dict[str, JobRecord], scripts: Scripts) -> None:
+        self._seen, self._scripts = seen, scripts
+
+    async def records(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """What was read."""
+        return self._seen
+
+
 def test_a_job_cancelled_before_its_batch_is_sent_costs_nothing(site: WorkerSite) -> None:
     kept, cancelled = batched(site, 2)
 
@@ -244,6 +256,21 @@ def test_a_job_cancelled_before_its_batch_is_sent_costs_nothing(site: WorkerSite
     finish(site)
     assert site.states(cancelled) == ["voided"]
     assert_done(site, [kept])
+
+
+def test_a_job_cancelled_while_its_batch_is_told_stays_cancelled(site: WorkerSite) -> None:
+    """The batch looked at its jobs, hundreds at a time, and tells them one by one; meanwhile a person cancels one."""
+    (cancelled,) = batched(site, 1)
+
+    async def story() -> None:
+        async with batch_site.batcher(site.settings) as (_, opened):
+            scripts = Scripts(opened.redis, site.settings.keys)
+            seen = await read_records(scripts, [cancelled])
+            await Acts(scripts, opened.ledger, ttl_seconds=1000).cancel(cancelled)
+            assert await LateResults(seen, scripts).tell([cancelled])
+
+    asyncio.run(story())
+    assert site.status(cancelled) == "canceled"
 
 
 def test_a_waiting_job_says_that_it_goes_with_a_batch_and_until_when(site: WorkerSite) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from worker_life import LEASE_US, LifeWorld, life_world
+from worker_life import LifeWorld, life_world
 from worker_site import WorkerSite
 
 from imagequeue.queue.acts import Acts
@@ -68,26 +68,6 @@ def test_a_job_cancelled_before_its_claim_is_never_called(server_url: str, tmp_p
             assert (await world.status(job_id), await world.outcome(job_id)) == ("canceled", "cancelled")
             assert (world.caller.calls, await world.states(job_id)) == ([], [])
             assert not (await acts(world).cancel(job_id)).changed
-
-    asyncio.run(story())
-
-
-def test_a_job_cancelled_between_claim_and_call_is_not_called(server_url: str, tmp_path: Path) -> None:
-    """The worker hears of it with its next sign of life."""
-
-    async def story() -> None:
-        async with life_world(server_url, tmp_path) as world:
-            job_id = await world.put()
-            claims = await world.worker()
-            claim = await world.claim(claims)
-            assert (await acts(world).cancel(job_id)).status == "running"
-            _, ids = await world.scripts.run("renew", [claims.worker, LEASE_US, "busy", "", ""])
-            world.cancelled.update(found.decode() for found in ids)
-            async with asyncio.timeout(10):
-                await world.life.run(claims, claim)
-            assert world.caller.calls == []
-            assert await world.status(job_id) == "canceled"
-            assert await world.states(job_id) in ([], ["voided"])
 
     asyncio.run(story())
 

@@ -66,9 +66,6 @@ class HeldBackCaller:
 class LifeWorld:
     """Everything a job's life touches, and workers to live it."""
 
-    cancelled: set[str]
-    """What the worker's signs of life told it of cancellations."""
-
     def __init__(self, scripts: Scripts, life: JobLife, board: Board, opened: Opened, settings: Settings) -> None:
         self.scripts, self.life, self.board, self.opened, self.settings = scripts, life, board, opened, settings
         self.caller: HeldBackCaller = opened.caller  # type: ignore[assignment]  # put there by life_world
@@ -93,7 +90,7 @@ class LifeWorld:
     async def lose(self, claims: Claims) -> None:
         """Let a worker be given up for dead."""
         await self.scripts.redis.zadd(f"{self.scripts.keys.own}:workers", {claims.worker: 1})
-        await reap(self.scripts, ttl_seconds=TTL_SECONDS)
+        await reap(self.scripts)
 
     async def status(self, job_id: str) -> str:
         """Return a job's status in the queue."""
@@ -126,10 +123,6 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
         scripts = Scripts(opened.redis, settings.keys)
         pace = pace_of(settings)
         board = Board(catalog=CATALOG, orgs=settings.orgs, pace=pace, preferred=settings.models, only=())
-        cancelled: set[str] = set()
-        life = job_life(
-            settings, CATALOG, scripts, Health(), board, opened, cancelled, Watch(Meter(), NoSpans(), scripts)
-        )
+        life = job_life(settings, CATALOG, scripts, Health(), board, opened, Watch(Meter(), NoSpans(), scripts))
         world = LifeWorld(scripts, life, board, opened, settings)
-        world.cancelled = cancelled
         yield world

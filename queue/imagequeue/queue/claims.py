@@ -211,14 +211,13 @@ class Claims:
         why: Mapping[str, Any] | None = None,
         counts: bool = False,
         queue: str = "",
-        ttl_seconds: int,
         fields: Mapping[str, Argument] | None = None,
     ) -> bool:
         """Give a claimed job back: to its line (0), after a delay, or parked (PARKED). False: it is no longer ours."""
         pairs: list[Argument] = [part for pair in (fields or {}).items() for part in pair]
         reason = "" if why is None else json.dumps(why)
         arguments: list[Argument] = [
-            self.worker, claim.id, claim.delivery, delay_us, reason, int(counts), queue, ttl_seconds, *pairs,
+            self.worker, claim.id, claim.delivery, delay_us, reason, int(counts), queue, *pairs,
         ]  # fmt: skip
         return bool(await self._scripts.run("requeue", arguments))
 
@@ -234,12 +233,12 @@ class Claims:
         """Give back what a pool was charged for a claimed job that makes no call after all."""
         await self._scripts.run("uncharge", [pool, images, tokens, image_us, token_us])
 
-    async def retire(self, queues: Sequence[str], *, ttl_seconds: int) -> int:
+    async def retire(self, queues: Sequence[str]) -> int:
         """Leave, giving back what is still claimed; returns how many jobs that were."""
-        return int(await self._scripts.run("retire", [self.worker, ttl_seconds, *queues]))
+        return int(await self._scripts.run("retire", [self.worker, *queues]))
 
 
-async def reap(scripts: Scripts, *, ttl_seconds: int, worker: str = "") -> int:
+async def reap(scripts: Scripts, *, worker: str = "") -> int:
     """Return the claims of workers whose lease ran out to their queues; gives their number.
 
     `worker` is the one that reaps: it does so only while its own lease holds.
@@ -247,7 +246,7 @@ async def reap(scripts: Scripts, *, ttl_seconds: int, worker: str = "") -> int:
     total = 0
     more = True
     while more:
-        returned, _, again = await scripts.run("reap", [REAP_BATCH_MAX, ttl_seconds, worker])
+        returned, _, again = await scripts.run("reap", [REAP_BATCH_MAX, worker])
         total += int(returned)
         more = bool(again) and bool(returned)
     return total

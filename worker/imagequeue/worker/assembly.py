@@ -49,10 +49,9 @@ def job_life(
     health: Health,
     board: Board,
     opened: Opened,
-    cancelled: set[str],
     watch: Watch,
 ) -> JobLife:
-    """Return what runs one claimed job. `cancelled`: ids of running jobs that somebody asked to cancel."""
+    """Return what runs one claimed job."""
     clock = SystemClock()
     announcer = Announcer(scripts, opened.ledger, settings, clock)
     telling = Telling(announcer, health)
@@ -83,7 +82,6 @@ def job_life(
             pools=lambda: board.pools,
             overflow=Overflow(catalog, board),
             gates=Gates(burst_seconds=settings.burst_seconds, health=health),
-            is_cancelled=cancelled.__contains__,
             tell_sketch=functools.partial(publish, scripts),
             answers=StoredAnswers(
                 scripts=scripts,

@@ -185,7 +185,7 @@ class Results:
         records = await self.records(job_ids)
         for job_id, record in records.items():
             if record.status == "deferred" and (record.wait or {}).get("reason") == WAITS_FOR_BATCH:
-                await self._scripts.run("revive", [job_id, ""])
+                await self._scripts.run("revive", [job_id, "", 0, WAITS_FOR_BATCH])
         return not any(record.status == "started" for record in records.values())
 
 

@@ -11,7 +11,7 @@ from rq.version import VERSION
 
 from imagequeue.queue.claims import Claims
 from imagequeue.queue.scripts import Scripts
-from imagequeue.worker.lease import LeaseEvents, LeaseKeeper
+from imagequeue.worker.lease import LeaseKeeper
 
 
 class Identity:
@@ -24,13 +24,11 @@ class Identity:
         *,
         lease_seconds: float,
         on_gone: Callable[[], None],
-        on_cancelled: Callable[[Sequence[str]], None],
     ) -> None:
         self._scripts = scripts
         self._url = url
         self._lease_seconds = lease_seconds
         self._on_gone = on_gone
-        self._on_cancelled = on_cancelled
         self._claims: Claims | None = None
         self._keeper: LeaseKeeper | None = None
 
@@ -53,12 +51,12 @@ class Identity:
         claims = Claims(self._scripts, new_name())
         await claims.register(lease_us=int(self._lease_seconds * 1_000_000), facts=_facts(queues), queues=queues)
         loop = asyncio.get_running_loop()
-        events = LeaseEvents(
-            gone=lambda: _tell(loop, self._on_gone),
-            cancelled=lambda ids: _tell(loop, lambda: self._on_cancelled(ids)),
-        )
         keeper = LeaseKeeper(
-            self._url, self._scripts.keys, claims.worker, lease_seconds=self._lease_seconds, events=events
+            self._url,
+            self._scripts.keys,
+            claims.worker,
+            lease_seconds=self._lease_seconds,
+            on_gone=lambda: _tell(loop, self._on_gone),
         )
         if self._keeper is not None:
             self._keeper.stop()

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -20,23 +19,18 @@ LOOP_SILENT_SECONDS_MAX = 120.0
 """An event loop that did nothing for this long is stuck for good; its jobs are better off with another worker."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeaseEvents:
-    """What the thread tells the worker; called from the thread."""
-
-    gone: Callable[[], None]
-    cancelled: Callable[[Sequence[str]], None]
-
-
 class LeaseKeeper:
-    """Renews one worker's lease until stopped. The event loop calls `tick` to show that it is alive."""
+    """Renews one worker's lease until stopped. The event loop calls `tick` to show that it is alive.
 
-    def __init__(self, url: str, keys: Keys, worker: str, *, lease_seconds: float, events: LeaseEvents) -> None:
+    `on_gone` is called from the thread when the lease was lost.
+    """
+
+    def __init__(self, url: str, keys: Keys, worker: str, *, lease_seconds: float, on_gone: Callable[[], None]) -> None:
         self._url = url
         self._keys = keys
         self._worker = worker
         self._lease_seconds = lease_seconds
-        self._events = events
+        self._on_gone = on_gone
         self._script = source("renew")
         self._stop = threading.Event()
         self._tick = time.monotonic()
@@ -74,7 +68,7 @@ class LeaseKeeper:
                 wait_seconds = max(PAUSE_SECONDS_MIN, pause_seconds / RENEWALS_PER_LEASE)
                 continue
             if not alive:
-                self._events.gone()
+                self._on_gone()
                 break
             wait_seconds = pause_seconds
         redis.close()
@@ -84,9 +78,4 @@ class LeaseKeeper:
             self._keys.rq, self._keys.own, self._worker, int(self._lease_seconds * 1_000_000),
             self._state, self._queues, self._note,
         )  # fmt: skip
-        answer = redis.eval(self._script, 0, *arguments)
-        if not answer[0]:
-            return False
-        if answer[1]:
-            self._events.cancelled([job_id.decode() for job_id in answer[1]])
-        return True
+        return bool(redis.eval(self._script, 0, *arguments))

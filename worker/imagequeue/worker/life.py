@@ -223,14 +223,11 @@ class JobLife:
             await self._parts.returns.to_batch(work.claims, work.claim)
             await uncharge(self._parts, work)
             return
-        if unanswered or self._parts.is_cancelled(work.claim.id):
+        if unanswered:
             ending = book.cut_short(None, self._parts.clock.now(), client_request_id=request_name(work, held))
             await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
-            if unanswered:
-                reason = "an earlier call of this job was sent and never answered"
-                await self._parts.returns.park(work.claims, work.claim, reason=reason)
-            else:
-                await self._parts.returns.back(work.claims, work.claim, reason="cancelled before it was sent")
+            reason = "an earlier call of this job was sent and never answered"
+            await self._parts.returns.park(work.claims, work.claim, reason=reason)
             return
         try:
             may_send = await self._passed_gate(work)

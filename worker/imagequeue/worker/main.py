@@ -94,17 +94,15 @@ async def _run(
     board = Board(
         catalog=catalog, orgs=settings.orgs, pace=pace_of(settings), preferred=settings.models, only=options.queues
     )
-    cancelled: set[str] = set()
     meter = Meter()
     watch = Watch(meter, spans(), scripts)
-    life = job_life(settings, catalog, scripts, health, board, opened, cancelled, watch)
+    life = job_life(settings, catalog, scripts, health, board, opened, watch)
     engine_box: list[Engine] = []
     identity = Identity(
         scripts,
         url,
         lease_seconds=settings.lease_seconds,
         on_gone=lambda: engine_box[0].gone(),  # noqa: PLW0108 - the engine is made after its identity
-        on_cancelled=cancelled.update,
     )
     engine = Engine(
         life=life,
@@ -124,7 +122,6 @@ async def _run(
         board=board,
         health=health,
         clock=SystemClock(),
-        ttl_seconds=settings.result_ttl_seconds,
         pings=(("ledger", opened.ledger.ping), ("store", opened.store.ping), ("queue", _ping(opened.redis))),
         worker=lambda: identity.claims.worker,
         wake=engine.wake,
@@ -157,7 +154,7 @@ async def _run(
         worker=lambda: identity.claims.worker,
     )
     own = {"hints": hints.listen, "limits": discovery.run, "webhooks": outbox.run, "report": reporting.run}
-    await _live(settings, board, identity, engine, upkeep, scripts, {**own, **beside})
+    await _live(board, identity, engine, upkeep, scripts, {**own, **beside})
     if options.burst:
         await outbox.flush()
     await outbox.finish(WEBHOOK_SECONDS_AT_END)
@@ -176,7 +173,6 @@ def _outbox(settings: Settings, scripts: Scripts, opened: Opened) -> Outbox:
 
 
 async def _live(
-    settings: Settings,
     board: Board,
     identity: Identity,
     engine: Engine,
@@ -195,7 +191,7 @@ async def _live(
     finally:
         await end_tasks(loops)
         identity.keeper.stop()
-        await _retire(identity, board, settings)
+        await _retire(identity, board)
 
 
 async def _register(board: Board, identity: Identity, scripts: Scripts, engine: Engine) -> bool:
@@ -219,10 +215,10 @@ async def _register(board: Board, identity: Identity, scripts: Scripts, engine: 
     return False
 
 
-async def _retire(identity: Identity, board: Board, settings: Settings) -> None:
+async def _retire(identity: Identity, board: Board) -> None:
     worker = identity.claims.worker
     try:
-        returned = await identity.claims.retire(board.queues, ttl_seconds=settings.result_ttl_seconds)
+        returned = await identity.claims.retire(board.queues)
     except QueueUnavailable as error:  # the lease runs out by itself, and others take what is left
         log.warning("worker stopped without the server", worker=worker, error=str(error))
     else:

@@ -278,7 +278,6 @@ class Returns:
                 why=why,
                 counts=counts,
                 queue=queue,
-                ttl_seconds=self._settings.result_ttl_seconds,
                 fields=fields,
             )
         )

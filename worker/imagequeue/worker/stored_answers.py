@@ -78,7 +78,7 @@ class StoredAnswers:
         """A worker may have died in the middle of a call of this job: what was sent is not forgotten."""
         attempts = await until_done(self._health, "ledger", lambda: self._ledger.attempts([claim.id]))
         for attempt in attempts.get(claim.id, ()):
-            if attempt.state == "held":
+            if attempt.state == "held" and attempt.delivery == "now":  # one in a batch is looked after by that
                 ending = book.cut_short(attempt.held_at, self._clock.now(), client_request_id=f"{claim.id}-{attempt.n}")
                 number = attempt.attempt_id
                 await until_done(self._health, "ledger", lambda: self._ledger.doubt(number, ending))  # noqa: B023 - awaited here

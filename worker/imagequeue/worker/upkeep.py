@@ -34,7 +34,6 @@ class Upkeep:
         board: Board,
         health: Health,
         clock: Clock,
-        ttl_seconds: int,
         pings: Sequence[tuple[str, Callable[[], Awaitable[None]]]],
         worker: Callable[[], str],
         wake: Callable[[], None],
@@ -46,7 +45,6 @@ class Upkeep:
         self._board = board
         self._health = health
         self._clock = clock
-        self._ttl_seconds = ttl_seconds
         self._pings = dict(pings)
         self._worker = worker
         self._wake = wake
@@ -82,7 +80,7 @@ class Upkeep:
             await asyncio.sleep(pause_seconds * (0.75 + random.random() / 2))  # noqa: S311 - spread, not a secret
 
     async def _reap(self) -> None:
-        returned = await reap(self._scripts, ttl_seconds=self._ttl_seconds, worker=self._worker())
+        returned = await reap(self._scripts, worker=self._worker())
         if returned:
             log.warning("took over the jobs of a dead worker", jobs=returned)
         next_due_us = await promote(self._scripts, self._board.queues)

@@ -75,7 +75,6 @@ class Parts:
     pools: Callable[[], Mapping[str, Pool]]
     overflow: Overflow
     gates: Gates
-    is_cancelled: Callable[[str], bool]
     tell_sketch: Callable[[str, bytes], Awaitable[None]]
     answers: StoredAnswers
     hearing: Hearing

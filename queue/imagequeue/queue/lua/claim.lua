@@ -38,7 +38,7 @@ end
 -- A job that came to its line while another made the same call joins that one. A job without a leader leads from here on.
 local function joins(q, id, tenant)
   local key = job_key(id)
-  if hget(key, 'iq_cache') ~= 'use' then return false end
+  if hget(key, 'iq_cache') ~= 'use' or hget(key, 'iq_cancel') then return false end
   local form = hget(key, 'iq_form')
   if not form or redis.call('EXISTS', cache_key(form)) == 1 then return false end
   local leader = leader_of(form)

@@ -52,8 +52,17 @@ local function apart_us(id, crashes)
   return math.floor(unit_us * 2 ^ math.min(crashes - SUSPECT_CRASHES + 1, DOUBLINGS_MAX) * chance)
 end
 
+-- A job that was cancelled while it ran goes to its line, whatever it should have waited for: who claims it there writes
+-- its end into the ledger, and then here.
+local function return_cancelled(q, id, now)
+  local key = job_key(id)
+  local form = hget(key, 'iq_form')
+  if form then release(form, id, now) end -- nobody waits for a call that it does not make
+  enter(q, id, hget(key, 'iq_tenant') or 'default', age_of(key, now), true)
+end
+
 -- Gives up to `most` (nil: all) claims of `worker` back to their lines; `counter` is a field to count it in. Returns how many.
-local function return_claims(worker, ttl, now, most, counter)
+local function return_claims(worker, now, most, counter)
   local claims, returned = redis.call('HGETALL', claims_key(worker)), 0
   for index = 1, #claims, 2 do
     if most and returned >= most then break end
@@ -65,8 +74,7 @@ local function return_claims(worker, ttl, now, most, counter)
       local suspect = counter and apart_us(id, tonumber(count_up(key, counter)))
       redis.call('HSET', key, 'worker_name', '')
       if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
-        redis.call('SREM', OWN .. ':cancelling', id)
-        finish(q, id, 'canceled', ttl, now)
+        return_cancelled(q, id, now)
       elseif suspect then
         local why = {reason = 'backoff', ['until'] = iso(now + suspect),
           detail = 'several workers died while they worked on it; it waits for a time apart from other such jobs'}

@@ -2,14 +2,14 @@
 -- renew: the worker lives; one call for all its claims, from a thread of its own.
 --   ARGV[3] = worker   ARGV[4] = lease, microseconds   ARGV[5] = state for RQ (busy, idle or suspended)
 --   ARGV[6] = queues, comma separated ('' = unchanged)   ARGV[7] = what keeps it from claiming ('' = nothing)
--- Returns {1, ids whose cancellation was asked} or {0} when the worker was given up for dead: its claims are others' now.
+-- Returns 1, or 0 when the worker was given up for dead: its claims are others' now.
 local GRACE_US = 3000000 -- within it every living worker has renewed: at most two seconds apart, with deadlines as short
 -- A lease is renewed three times in its length and at least every two seconds; only a longer silence can end one.
 local function silence_us(lease_us) return lease_us - 1.25 * math.min(lease_us / 3, 2000000) end
 local worker, lease = ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 drain_under_oom()
-if not redis.call('ZSCORE', WORKERS, worker) then return {0} end
+if not redis.call('ZSCORE', WORKERS, worker) then return 0 end
 local heard = tonumber(redis.call('HGET', HEARD, 'at') or whole(now))
 if now - heard > silence_us(lease) then
   -- Nobody was heard for so long that a lease of someone alive may have run out meanwhile: the server was away, not the
@@ -33,11 +33,4 @@ if ARGV[6] ~= '' then
   for q in string.gmatch(ARGV[6], '[^,]+') do redis.call('SADD', RQ .. ':workers:' .. q, key) end
 end
 redis.call('EXPIRE', key, math.ceil(lease / 1000000) * 4 + 60)
-local cancelled = {}
-local asked = OWN .. ':cancelling'
-if redis.call('EXISTS', asked) == 1 then
-  for _, id in ipairs(redis.call('SMEMBERS', asked)) do
-    if redis.call('HEXISTS', claims_key(worker), id) == 1 then cancelled[#cancelled + 1] = id end
-  end
-end
-return {1, cancelled}
+return 1

@@ -3,10 +3,10 @@
 --   ARGV[3] = worker   ARGV[4] = id   ARGV[5] = delivery
 --   ARGV[6] = microseconds to wait (0 = to its line at once, -1 = parked until somebody acts)
 --   ARGV[7] = why it waits, JSON ('' = it does not)   ARGV[8] = 1 when this delivery counts as one of its attempts
---   ARGV[9] = queue ('' = where it came from)   ARGV[10] = result_ttl, seconds, in case it was cancelled meanwhile
---   ARGV[11..] = field, value, ... to set on the job hash
+--   ARGV[9] = queue ('' = where it came from)   ARGV[10..] = field, value, ... to set on the job hash
 -- In its line a job stands by its age, so one that comes back is ahead of all that came after it.
--- Returns 1, or 2 when a cancellation ended it instead, or 0 when the claim is somebody else's by now.
+-- One that was cancelled meanwhile goes there at once, to be ended.
+-- Returns 1, or 0 when the claim is somebody else's by now.
 local worker, id, delivery = ARGV[3], ARGV[4], ARGV[5]
 local now = now_us()
 local q = end_claim(worker, id, delivery)
@@ -14,15 +14,15 @@ if not q then return 0 end
 local key = job_key(id)
 if ARGV[8] == '1' then count_up(key, 'iq_tries') end
 redis.call('HSET', key, 'worker_name', '')
-for index = 11, #ARGV, 2 do
+for index = 10, #ARGV, 2 do
   local form = ARGV[index] == 'iq_form' and hget(key, 'iq_form')
   if form then release(form, id, now) end -- it asks for something else from now on
   redis.call('HSET', key, ARGV[index], ARGV[index + 1])
 end
 if redis.call('HEXISTS', key, 'iq_cancel') == 1 then
-  redis.call('SREM', OWN .. ':cancelling', id)
-  finish(q, id, 'canceled', tonumber(ARGV[10]), now)
-  return 2
+  return_cancelled(q, id, now)
+  announce(id, 'queued')
+  return 1
 end
 if ARGV[9] ~= '' then q = ARGV[9] end
 local delay = tonumber(ARGV[6])

@@ -14,7 +14,6 @@ local q = end_claim(worker, id, delivery)
 if not q then return 0 end
 local key = job_key(id)
 if ARGV[12] ~= '' then redis.call('HSET', key, 'iq_error', ARGV[12]) end
-redis.call('SREM', OWN .. ':cancelling', id)
 local form = hget(key, 'iq_form')
 if form and ARGV[15] ~= '' then
   if hget(key, 'iq_cache') == 'refresh' then
