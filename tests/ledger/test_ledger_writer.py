@@ -189,23 +189,34 @@ class LostReply(SqliteTransaction):
         return changed
 
 
+@pytest.mark.parametrize("breaks", [0, 1, 2])
 def test_a_commit_whose_answer_was_lost_is_not_done_twice(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: int
 ) -> None:
+    """Also when the database cannot be asked at once what it has: it restarts, and the next connections break."""
+    monkeypatch.setattr(LostReply, "lose", True)
     shutil.copy(sqlite_template, tmp_path / "ledger.db")  # others start from the template
-    committer = _opened_committer(parse_url(f"sqlite:///{tmp_path}/ledger.db"), ManualClock())
-    committer._connect()
-    connection = committer._connection
+    writing = _opened_committer(parse_url(f"sqlite:///{tmp_path}/ledger.db"), ManualClock())
+    writing._connect()
+    connection = writing._connection
     assert connection is not None
-    transaction: Transaction = LostReply(connection.driver_connection, committer._statements)  # type: ignore[arg-type]  # it is SQLite's
-    monkeypatch.setattr(committer, "_transaction", transaction)
-    (first,) = committer.commit([operations.Hold(request=request("lost-reply"))])
+    transaction: Transaction = LostReply(connection.driver_connection, writing._statements)  # type: ignore[arg-type]  # it is SQLite's
+    monkeypatch.setattr(writing, "_transaction", transaction)
+    away = iter([sqlite3.OperationalError("unable to open database file")] * breaks)
+
+    def made(connection: object, statements: Statements) -> Transaction:
+        if error := next(away, None):
+            raise error
+        return transaction_on(connection, statements)
+
+    monkeypatch.setattr(committer, "transaction_on", made)
+    (first,) = writing.commit([operations.Hold(request=request("lost-reply"))])
     assert not LostReply.lose
     assert isinstance(first, Held)
     assert (first.n, first.doubted) == (1, ())
-    (settled,) = committer.commit([operations.Settle(attempt_id=first.attempt_id, settlement=settlement())])
+    (settled,) = writing.commit([operations.Settle(attempt_id=first.attempt_id, settlement=settlement())])
     assert settled is True
-    committer.close()
+    writing.close()
 
 
 def work_until_killed(url: str, told: Any) -> None:
@@ -325,3 +336,13 @@ def test_more_than_may_wait_wait_for_room(ledger_url: str, monkeypatch: pytest.M
                 await ledger.hold(request())
 
     asyncio.run(story())
+
+
+def test_a_step_without_work_of_its_own_cannot_be_made() -> None:
+    """It would be noticed only inside the writer's transaction."""
+
+    class Idle(operations.Step[None]):
+        """Does nothing."""
+
+    with pytest.raises(TypeError, match="perform"):
+        Idle()  # type: ignore[abstract]  # the case

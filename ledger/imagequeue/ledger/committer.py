@@ -10,7 +10,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, TypedDict, cast
+from typing import Final, NamedTuple, TypedDict, cast
 
 import psycopg
 from sqlalchemy import Engine, PoolProxiedConnection, insert
@@ -43,6 +43,13 @@ class Position:
 
     batches: int
     head: Head
+
+
+class Begun(NamedTuple):
+    """A transaction whose end is not known yet: how many were committed before it, and its answers if it was."""
+
+    batches: int
+    answers: list[object]
 
 
 class HeadColumns(TypedDict):
@@ -83,16 +90,18 @@ class Committer:
             return [LedgerUnavailable(f"ledger: {one_line(error)}")]
 
     def _commit(self, batch: Batch) -> list[object]:
+        begun: Begun | None = None
         for tried in range(TRIES_MAX):
-            before = self._position
-            answers: list[object] = []
             try:
                 if self._connection is None:
                     self._connect()
-                self._transact(batch, answers, trusting=tried == 0)
+                if begun is not None and self._has_committed(begun):  # which could not be asked before
+                    return begun.answers
+                begun = Begun(batches=self._position.batches, answers=[])
+                self._transact(batch, begun.answers, trusting=tried == 0)
             except (*UNREACHABLE, DBAPIError) as error:
-                if self._took_place(before):
-                    return answers
+                if begun is not None and self._took_place(begun):
+                    return begun.answers
                 if tried + 1 == TRIES_MAX:
                     raise LedgerUnavailable(f"ledger: {one_line(error)}") from error
                 time.sleep(PAUSE_SECONDS * 4**tried)
@@ -100,7 +109,7 @@ class Committer:
                 if tried + 1 == TRIES_MAX:
                     raise
             else:
-                return answers
+                return begun.answers
         raise AssertionError("the last try returns or raises")
 
     def _transact(self, batch: Batch, answers: list[object], *, trusting: bool) -> None:
@@ -135,14 +144,17 @@ class Committer:
         except (sqlite3.Error, psycopg.Error):
             self._disconnect()  # which rolls back as well
 
-    def _took_place(self, before: Position) -> bool:
-        """Return whether the transaction after `before` was committed although its answer was lost."""
+    def _took_place(self, begun: Begun) -> bool:
+        """Return whether a transaction was committed although its answer was lost."""
         self._disconnect()
         try:
             self._connect()
         except (*UNREACHABLE, DBAPIError):
-            return False  # the next connection tells where we stand
-        return self._position.batches == before.batches + 1
+            return False  # the next connection tells
+        return self._has_committed(begun)
+
+    def _has_committed(self, begun: Begun) -> bool:
+        return self._position.batches == begun.batches + 1
 
     def _connect(self) -> None:
         """Open the connection, or leave none: one that breaks while it is made is of no use to the next try."""

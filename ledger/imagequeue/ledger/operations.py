@@ -1,5 +1,6 @@
 """What the writer can be asked to do, each with the type of its answer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,14 +49,14 @@ class OnAttempt(Operation[bool]):
         return self.attempt_id
 
 
-class Step(Operation[Answer_co]):
+class Step(Operation[Answer_co], ABC):
     """An operation that carries its own work, done inside the writer's transaction."""
 
     __slots__ = ()
 
+    @abstractmethod
     def perform(self, unit: "Unit") -> Answer_co:
         """Do it, and return the answer."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

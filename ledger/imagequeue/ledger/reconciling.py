@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from imagequeue.config.money import format_usd
@@ -11,6 +11,7 @@ from imagequeue.ledger.bill import Bill
 from imagequeue.ledger.booked import BY
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.reconcile import DayReconciliation, ModelReconciliation
+from imagequeue.ledger.schedule import end_of
 
 COMPLETE_AFTER: Final = timedelta(hours=24)
 """How long after a day its bill is taken as complete; how late a provider's figures may be is not published."""
@@ -63,10 +64,14 @@ class DayReport:
         }
 
 
+def is_over(day: str, now: datetime) -> bool:
+    """Whether a UTC day has ended."""
+    return now >= end_of(day)
+
+
 def is_complete(day: str, now: datetime) -> bool:
     """Whether the bill of a day is taken as complete."""
-    end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
-    return now >= end + COMPLETE_AFTER
+    return now >= end_of(day) + COMPLETE_AFTER
 
 
 def days_before(today: date, count: int) -> Iterable[str]:
