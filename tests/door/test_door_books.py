@@ -91,6 +91,25 @@ def test_the_status_says_when_it_was_reconciled_and_what_nothing_explains(stack:
     assert json.loads(imagequeue(environ, "status", "--json").stdout)["reconciliation"] == [found]
 
 
+def test_a_day_that_is_not_over_is_compared_and_left_open(stack: Stack, client: httpx.Client) -> None:
+    """Its growth is no correction, and the day is compared after its end all the same."""
+    org = json.loads(stack.environ["IMAGEQUEUE_ORGS"])[0] | {"admin_key": "sk-admin-sim-main"}
+    environ = stack.environ | {"IMAGEQUEUE_ORGS": json.dumps([org])}
+    ended(client)
+    today = datetime.now(UTC).date().isoformat()
+    asked = ["ledger", "reconcile", "--org", "main", "--day"]
+    said = imagequeue(environ, *asked, today, "--json")
+    if datetime.now(UTC).date().isoformat() != today:
+        pytest.skip("midnight passed meanwhile")
+    report = json.loads(said.stdout)
+    assert [one["billed_calls"] >= 1 for one in report["models"] if one["model"] == "dall-e-3"] == [True]
+    assert "correction_usd" not in str(report["booked"])
+    assert (said.returncode, f"{today} is not over in UTC" in said.stderr) == (0, True)
+    assert imagequeue(environ, *asked, today, "--correct", "x").returncode == 2
+    assert "day: 2999-01-01 has not begun in UTC" in imagequeue(environ, *asked, "2999-01-01").stderr
+    assert today not in [day["day"] for day in client.get("/v1/ledger/reconciliation").json()["days"]]
+
+
 def test_what_is_of_all_tenants_is_for_keys_of_all_tenants(stack: Stack) -> None:
     with stack.client("red") as red, stack.client("reader") as reader, stack.client("submitter") as submitter:
         for name in ALL_TENANTS:

@@ -91,7 +91,7 @@ def audit(
 
 def reconcile(
     org: Annotated[str, typer.Option(help="The organization; it needs an admin_key.")],
-    day: Annotated[str, typer.Option(help="The UTC day, e.g. 2026-11-22; a day that is over.")],
+    day: Annotated[str, typer.Option(help="The UTC day, e.g. 2026-11-22; today's is compared as far as it is known.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, and book nothing.")] = False,  # noqa: FBT002 - typer makes an option of it
     correct: Annotated[
         str | None, typer.Option(metavar="REASON", help="Book the unexplained rest too, for this reason.")
@@ -101,12 +101,13 @@ def reconcile(
 ) -> None:
     """Compare a day with the provider's bill, resolve what was in doubt, and show the unexplained rest.
 
-    Running it again over the same bill changes nothing.
+    Running it again over the same bill changes nothing. The bill of a day that is not over still grows, so that what is
+    not on it decides nothing.
     """
     from imagequeue.config.settings import load_settings
     from imagequeue.ledger.provider_reports import fetch_bill
     from imagequeue.ledger.reconciliations import note_done
-    from imagequeue.ledger.reconciling import reconcile_day
+    from imagequeue.ledger.reconciling import is_over, reconcile_day
     from imagequeue.producer.commands.ledger_view import print_reconciliation
     from imagequeue.producer.commands.output import print_json
 
@@ -114,19 +115,22 @@ def reconcile(
     chosen = next((one for one in orgs if one.name == org), None)
     if chosen is None:
         raise NotFound(f"org: {org} is not configured")
-    over = _past_day(day)
+    checked = _begun(day)
+    over = is_over(checked, datetime.now(UTC))
+    if correct and not over:
+        raise JobRefused("correct", f"{checked} is not over in UTC, its bill still grows; correct it after its end")
 
     async def work(ledger: "Ledger") -> "DayReport":
         report = await reconcile_day(
             ledger,
             chosen,
-            over,
+            checked,
             lambda one, of: fetch_bill(one, of, orgs=orgs),
-            complete=not early,
+            complete=over and not early,
             correct=correct,
             dry_run=dry_run,
         )
-        if not dry_run:
+        if over and not dry_run:
             await note_done(ledger, report)
         return report
 
@@ -135,6 +139,8 @@ def reconcile(
         print_json(report.as_json())
     else:
         print_reconciliation(report.as_json())
+    if not over:
+        typer.echo(f"{checked} is not over in UTC: some of its calls may not be on the bill yet", err=True)
     if report.warning:
         raise ImageQueueError(f"nothing was booked: {report.warning}")
 
@@ -164,11 +170,11 @@ def resolve(
         print_in_doubt(waiting)
 
 
-def _past_day(value: str) -> str:
+def _begun(value: str) -> str:
     try:
         day = date.fromisoformat(value)
     except ValueError as error:
         raise JobRefused("day", "a UTC day such as 2026-11-22") from error
-    if day >= datetime.now(UTC).date():
-        raise ImageQueueError(f"day: {day} is not over in UTC; the bill of a day is out after it")
+    if day > datetime.now(UTC).date():
+        raise JobRefused("day", f"{day} has not begun in UTC")
     return day.isoformat()
