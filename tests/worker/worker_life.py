@@ -15,7 +15,7 @@ from imagequeue.config.clock import SystemClock
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.config.tracing import NoSpans
-from imagequeue.queue.claims import Claim, Claims, reap
+from imagequeue.queue.claims import Claim, Claims, promote, reap
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.scripts import Scripts
 from imagequeue.worker.answer import Answer
@@ -96,6 +96,14 @@ class LifeWorld:
         """Return a job's status in the queue."""
         value = await self.scripts.redis.hget(self.scripts.keys.job(job_id), "status")
         return value.decode() if isinstance(value, bytes) else ""
+
+    async def every_delay_ends(self) -> None:
+        """Let the time of every delayed job come."""
+        for queue in self.board.queues:
+            registry = self.scripts.keys.registry("scheduled", queue)
+            for name in await self.scripts.redis.zrange(registry, 0, -1):
+                await self.scripts.redis.zadd(registry, {name: 1})
+        await promote(self.scripts, self.board.queues)
 
     async def states(self, job_id: str) -> list[str]:
         """Return the states of a job's attempts in the ledger."""

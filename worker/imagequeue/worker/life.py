@@ -22,8 +22,8 @@ says whether it ended before, and whether a call of it was left unanswered.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from imagequeue.config.catalog.delivery import Delivered, delivered_as
@@ -46,6 +46,7 @@ from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import GiveUp, RunAgain, without_input
 from imagequeue.worker.inputs import BadInput
 from imagequeue.worker.landing import Landing
+from imagequeue.worker.left import doubt_own
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.request import build_request
 from imagequeue.worker.uncharging import uncharge
@@ -54,6 +55,7 @@ from imagequeue.worker.work import FirstChoice, Parts, Work, attempt_of, request
 
 LEDGER_AWAY_SECONDS = 1.0
 FAULT_SECONDS = 5.0
+FAULT = "a fault inside the worker; its log says which"
 NO_BATCHES = GiveUp(code="batch_not_offered", message="this organization's server offers no batches", retryable=False)
 
 
@@ -96,8 +98,24 @@ class JobLife:
             await self._with_inputs(work)
 
     async def broke_off(self, claims: Claims, claim: Claim) -> None:
-        """Give a job back that a fault of ours broke off; the attempt counts, so that it cannot go on for ever."""
-        await self._parts.returns.again(claims, claim, reason="a fault inside the worker", delay_seconds=FAULT_SECONDS)
+        """Give a job back that a fault of ours broke off; the attempt counts, so that it cannot go on for ever.
+
+        Where the last one broke off the job has failed: the fault may come after a call that is billed each time.
+        """
+        tries = claim.tries + 1
+        try:
+            job = decode(claim.data)
+        except JobRefused as problem:
+            await self._parts.returns.fail_unread(claims, claim, str(problem))
+            return
+        if tries < job.max_attempts:
+            await self._parts.returns.again(claims, claim, reason=FAULT, delay_seconds=FAULT_SECONDS)
+            return
+        await self._in_ledger(lambda: doubt_own(self._parts.ledger, claim, self._parts.clock.now()))
+        failure = GiveUp(
+            code="worker_fault", message=f"{FAULT} (attempt {tries} of {job.max_attempts})", retryable=True
+        )
+        await self._parts.returns.fail_uncalled(claims, claim, job, failure)
 
     def _work(self, claims: Claims, claim: Claim, job: Job) -> Work | None:
         pool = self._parts.pools().get(claim.pool)
@@ -204,36 +222,44 @@ class JobLife:
             await self._parts.returns.back(work.claims, work.claim, reason="the worker stopped")
 
     async def _unsent(self, work: Work, held: Held, reason: str) -> None:
+        await self._void(work, held)
+        await self._parts.returns.back(work.claims, work.claim, reason=reason)
+
+    async def _void(self, work: Work, held: Held) -> None:
         ending = book.cut_short(None, self._parts.clock.now(), client_request_id=request_name(work, held))
         await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
-        await self._parts.returns.back(work.claims, work.claim, reason=reason)
+
+    @asynccontextmanager
+    async def _before_sending(self, work: Work, held: Held) -> AsyncIterator[None]:
+        """What breaks off in here was certainly not sent: nothing of it is left in doubt."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            await self._unsent(work, held, "the worker stopped")
+            raise
+        except Exception:
+            await self._void(work, held)
+            raise
 
     async def _acknowledge(self, work: Work, outcome: Outcome) -> None:
         await self._parts.returns.ended_before(work.claims, work.claim, outcome)
         await uncharge(self._parts, work)
 
     async def _held(self, work: Work, held: Held) -> None:
-        try:
+        async with self._before_sending(work, held):
             unanswered = await self._is_unanswered(work, held)
-        except asyncio.CancelledError:
-            await self._unsent(work, held, "the worker stopped")
-            raise
-        if held.delivery == "batch" and not unanswered:
+        if unanswered:
+            await self._void(work, held)
+            reason = "an earlier call of this job was sent and never answered"
+            await self._parts.returns.park(work.claims, work.claim, reason=reason)
+            return
+        if held.delivery == "batch":
             crashpoint("batch.parked.before")
             await self._parts.returns.to_batch(work.claims, work.claim)
             await uncharge(self._parts, work)
             return
-        if unanswered:
-            ending = book.cut_short(None, self._parts.clock.now(), client_request_id=request_name(work, held))
-            await self._in_ledger(lambda: self._parts.ledger.void(held.attempt_id, ending))
-            reason = "an earlier call of this job was sent and never answered"
-            await self._parts.returns.park(work.claims, work.claim, reason=reason)
-            return
-        try:
+        async with self._before_sending(work, held):
             may_send = await self._passed_gate(work)
-        except asyncio.CancelledError:
-            await self._unsent(work, held, "the worker stopped")
-            raise
         if may_send:
             await self._call(work, held)
         else:
@@ -286,5 +312,5 @@ class JobLife:
             self._heard.add(noting)
             noting.add_done_callback(self._heard.discard)
 
-    async def _in_ledger(self, step: Callable[[], Awaitable[bool]]) -> bool:
+    async def _in_ledger(self, step: Callable[[], Awaitable[object]]) -> object:
         return await until_done(self._parts.health, "ledger", step)
