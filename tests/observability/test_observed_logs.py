@@ -1,6 +1,7 @@
 """The log alone tells one job's life, from the request at the door to the provider's own id; no prompt, no key."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,29 @@ def test_a_jobs_life_can_be_followed_by_its_id(
         )  # fmt: skip
     assert CANARY not in text
     assert simulator.api_key not in text
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_a_fault_is_logged_without_the_values_it_met(
+    on_a_terminal: bool,  # noqa: FBT001  # drawn
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Among them are prompts, and the headers of a call with its key; a pretty traceback would print them."""
+
+    def call(headers: dict[str, str]) -> None:
+        raise KeyError(f"unforeseen, with {len(headers)} headers")
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_a_terminal)
+    set_up_logs("info")
+    try:
+        try:
+            call({"authorization": f"Bearer {CANARY}"})
+        except KeyError:
+            structlog.get_logger("imagequeue.worker").exception("a job's life broke off")
+    finally:
+        structlog.reset_defaults()
+    text = capsys.readouterr().err
+    assert "unforeseen, with 1 headers" in text
+    assert "in call" in text
+    assert CANARY not in text

@@ -15,7 +15,10 @@ def set_up_logs(level: str) -> None:
     """Write log lines of at least `level`."""
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(serializer=_line)
+        # Where rich is installed, its tracebacks would show the values of variables: prompts, and keys in headers.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer(serializer=_line)
     )
     structlog.configure(
         processors=[
