@@ -40,6 +40,14 @@ def test_enqueue_reads_a_file_and_a_pipe(imagequeue: Command, tmp_path: Path, mo
     assert json.loads(out)["totals"]["queued"] == 2_200
 
 
+def test_the_tables_of_status_have_the_columns_that_the_page_shows(imagequeue: Command) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
+    imagequeue("enqueue", "--prompt", "x", "--model", "dall-e-3")
+    heads = [line.split() for line in imagequeue("status")[1].splitlines() if line.startswith(("QUEUE", "POOL"))]
+    assert len(heads) == 2
+    assert [head for head in heads if head not in [line.split() for line in page.splitlines()]] == []
+
+
 def test_an_empty_file_is_no_job_and_prints_no_id(imagequeue: Command, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("\n", encoding="utf-8")
     assert imagequeue("enqueue", "--file", "none.jsonl") == (0, "", "")
