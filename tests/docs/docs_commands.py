@@ -33,7 +33,12 @@ def program() -> Any:
 @cache
 def options() -> frozenset[str]:
     """Return every option of every command."""
-    return frozenset(option for command in _commands(program()) for option in _options(command))
+    return frozenset(option for _, command in _named(program(), "") for option in _options(command))
+
+
+def commands() -> list[str]:
+    """Return every command as it is typed, without the program's name."""
+    return [name.strip() for name, command in _named(program(), "") if not hasattr(command, "commands")]
 
 
 def command_lines(code: Code) -> Iterator[tuple[int, list[str]]]:
@@ -80,10 +85,10 @@ def is_command(text: str) -> bool:
     return command is not None and (rest.startswith("--") or rest.partition(" ")[0] in below)
 
 
-def _commands(command: Any) -> Iterator[Any]:
-    yield command
-    for below in getattr(command, "commands", {}).values():
-        yield from _commands(below)
+def _named(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for below, one in getattr(command, "commands", {}).items():
+        yield from _named(one, f"{name} {below}")
 
 
 def _options(command: Any) -> set[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
-from docs_commands import command_lines, is_command, options, problem
+from docs_commands import command_lines, commands, is_command, options, problem
 from docs_pages import ROOT, Code, Page, line_of, pages
 
 from imagequeue.config.settings import CONFIG_VARIABLE, OTHER_VARIABLES, Settings
@@ -82,6 +82,11 @@ def _commands(part: Code) -> Iterator[tuple[int, list[str]]]:
     if part.language is None and is_command(part.text):
         part = replace(part, text=f"imagequeue {part.text}")
     yield from command_lines(part)
+
+
+def test_every_command_is_on_some_page() -> None:
+    text = " ".join(part.text for page in PAGES for part in code(page))
+    assert [name for name in commands() if not re.search(rf"\b{name}\b", text)] == []
 
 
 @each_page
