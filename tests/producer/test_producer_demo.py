@@ -1,7 +1,9 @@
 """The demonstration ends with equal books, and its account notices every way in which they could differ."""
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from imagequeue.ledger.api import AttemptRow, ImageRecord, Outcome
@@ -107,14 +110,21 @@ def demo_folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.kill
 def test_the_whole_demonstration(demo_folder: Path) -> None:
-    """Refusals, a charged 500 and broken connections included: equal books, nothing lost, nothing left running."""
+    """Refusals, a charged 500 and broken connections included: equal books, nothing lost, nothing left running.
+
+    It shows its dashboard until it is told to end, also as a script starts it in the background: deaf to SIGINT.
+    """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEQUEUE_")}
-    command = [sys.executable, "-m", "imagequeue.producer.main", "demo", "--jobs", "60", "--json"]
-    ended = subprocess.run(
-        command, cwd=demo_folder, env=environ, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
+    demo = [sys.executable, "-m", "imagequeue.producer.main", "demo", "--jobs", "60", "--json", "--keep-running"]
+    deaf = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *demo]
+    with subprocess.Popen(deaf, cwd=demo_folder, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads("".join(itertools.takewhile(lambda line: line != "}\n", process.stdout)) + "}")
+        assert httpx.get(told["dashboard"], follow_redirects=True).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(told["dashboard"])
     assert told["good"]
     assert told["ledger_usd"] == told["bill_usd"] != "0.000000000"
     assert (told["succeeded"], told["images"], told["lost"], told["refused"]) == (60, 60, [], 3)

@@ -23,4 +23,8 @@ def demo(
     """
     from imagequeue.producer.demo.show import DemoOptions, show
 
-    raise typer.Exit(asyncio.run(show(DemoOptions(jobs=jobs, keep_running=keep_running, as_json=as_json))))
+    try:
+        code = asyncio.run(show(DemoOptions(jobs=jobs, keep_running=keep_running, as_json=as_json)))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    raise typer.Exit(code)

@@ -32,7 +32,7 @@ def print_ending(ran: Ran, settings: Settings, folder: Path, *, dashboard: str |
         print_line(f"{name:<12}{value}")
 
 
-def ending_json(ran: Ran, settings: Settings, folder: Path) -> dict[str, object]:
+def ending_json(ran: Ran, settings: Settings, folder: Path, *, dashboard: str | None) -> dict[str, object]:
     """Return the account as JSON values, money as text."""
     of = ran.account
     return {
@@ -46,6 +46,7 @@ def ending_json(ran: Ran, settings: Settings, folder: Path) -> dict[str, object]
         "different_calls": of.different_calls, "open_attempts": of.open_attempts, "good": of.good,
         "priorities": {line.priority: _priority_json(line) for line in of.priorities},
         "data_dir": str(folder), "ledger": settings.ledger_url.get_secret_value(), "images_at": settings.store_url,
+        "dashboard": dashboard,
     }  # fmt: skip
 
 

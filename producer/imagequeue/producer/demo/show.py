@@ -4,23 +4,32 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import httpx
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import stop_server
+from imagequeue.config.errors import ImageQueueError
 from imagequeue.config.settings import CONFIG_VARIABLE, Settings, load_settings
 from imagequeue.producer.commands.output import print_json, print_line
-from imagequeue.producer.demo.children import child
+from imagequeue.producer.demo.children import child, tail
 from imagequeue.producer.demo.ending import ending_json, print_ending
 from imagequeue.producer.demo.place import CONFIG, clean_environ, fresh_folder, write_config
 from imagequeue.producer.demo.provider import Provider, running_provider
 from imagequeue.producer.demo.run import run
 from imagequeue.producer.open_queue import OpenQueue, opened_queue
 from imagequeue.producer.registry import installed_parts
+
+READY_SECONDS_MAX: Final = 30.0
+POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +53,13 @@ class _Stage:
 
 
 async def show(options: DemoOptions) -> int:
-    """Run it; return 0 when the ledger equals the provider's bill and nothing was lost, else 1."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    """Run it; return 0 when the ledger equals the provider's bill and nothing was lost, else 1.
+
+    SIGINT and SIGTERM cancel it, also where a shell had it started in the background, deaf to Ctrl-C.
+    """
+    if (task := asyncio.current_task()) is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     folder = fresh_folder(os.environ, Path.cwd(), SystemClock().now())
     async with _stage(folder) as stage:
         if not options.as_json:
@@ -54,11 +68,11 @@ async def show(options: DemoOptions) -> int:
         async with AsyncExitStack() as running:
             dashboard = await _kept_running(running, stage) if options.keep_running else _dashboard_hint(folder)
             if options.as_json:
-                print_json(ending_json(ran, stage.settings, folder))
+                print_json(ending_json(ran, stage.settings, folder, dashboard=dashboard))
             else:
                 print_ending(ran, stage.settings, folder, dashboard=dashboard)
             if options.keep_running:
-                await _until_interrupted()
+                await _until_interrupted(quiet=options.as_json)
     return 0 if ran.account.good else 1
 
 
@@ -80,9 +94,24 @@ async def _kept_running(running: AsyncExitStack, stage: _Stage) -> str | None:
     await running.enter_async_context(_started(stage, ("worker",), "worker-2.log"))
     if not _has_api():
         return None
-    port = _free_port()
-    await running.enter_async_context(_started(stage, ("api", "--port", str(port)), "api.log"))
-    return f"http://127.0.0.1:{port}/"
+    url = f"http://127.0.0.1:{(port := _free_port())}/"
+    door = await running.enter_async_context(_started(stage, ("api", "--port", str(port)), "api.log"))
+    await _ready(url, door, stage.folder / "api.log")
+    return url
+
+
+async def _ready(url: str, door: Process, log: Path) -> None:
+    """Return once a door answers; ImageQueueError when it does not."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    async with httpx.AsyncClient(base_url=url) as http:
+        while door.returncode is None and time.monotonic() < deadline:
+            try:
+                (await http.get("healthz", timeout=READY_SECONDS_MAX)).raise_for_status()
+            except httpx.HTTPError:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+    raise ImageQueueError(f"the dashboard does not start: {tail(log)}")
 
 
 def _started(stage: _Stage, arguments: tuple[str, ...], log: str) -> AbstractAsyncContextManager[Process]:
@@ -104,7 +133,9 @@ def _free_port() -> int:
         return port
 
 
-async def _until_interrupted() -> None:
-    print_line("")
-    print_line("everything goes on running; Ctrl-C ends it")
+async def _until_interrupted(*, quiet: bool) -> None:
+    sys.stdout.flush()
+    if not quiet:
+        print_line("")
+        print_line("everything goes on running; Ctrl-C ends it")
     await asyncio.Event().wait()
