@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostile_hashes import NAMES, Explosive, hostile
-from queue_world import DEFAULT, HIGH, Worker, World
+from queue_world import DEFAULT, HIGH, Worker, World, plan, pool
 from redis.exceptions import ResponseError
 
 from imagequeue.config.job import FUNCTION_NAME
@@ -212,3 +212,14 @@ def test_fuzzed_hashes_stop_nothing(world: World, tmp_path: Path) -> None:
     queued = [name for name in hashes if name not in places and world.status(name) == "queued"]
     assert not queued
     assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize(("field", "pace"), [("iq_n", {"image_us": 1000.0}), ("iq_tokens", {"token_us": 1.0})])
+def test_a_number_that_no_job_has_does_not_stop_a_pool(world: World, field: str, pace: dict[str, float]) -> None:
+    """Whoever may write a job hash could make one start take all the pace of years."""
+    name, other = world.fill(2)
+    world.raw.hset(world.keys.job(name), field, "9999999999999999")
+    worker = world.worker(plan(pool(**pace)))
+    assert [claim.id for claim in worker.claim()] == [name]
+    answer = worker.ask()
+    assert [claim.id for claim in answer.claims] == [other] or answer.wait_us in range(1, 600_000_000)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_life import LifeWorld, life_world
@@ -15,7 +16,7 @@ from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.claims import Claim, ClaimPlan, Claims, PoolPlan
 from imagequeue.queue.connection import connect
 from imagequeue.queue.scripts import Scripts
-from imagequeue.worker.gate import Gates
+from imagequeue.worker.gate import ASKS_MAX, Gates
 from imagequeue.worker.health import Health
 
 POOL = "main|dall-e-3"
@@ -92,6 +93,76 @@ def test_no_window_of_all_workers_together_holds_more_than_burst_and_rate(
                 within = sum(n for _, n in passed[first + 1 : last + 1])  # the first may be larger than the bucket
                 allowed = (passed[last][0] - begun + BURST_SECONDS + LATE_SECONDS) / INTERVAL_SECONDS + max(weights)
                 assert within <= allowed
+
+    _run(server_url, tmp_path, story)
+
+
+class HeldReplies(Claims):
+    """A worker whose first permission reaches it only when all others have theirs: the machine stood still."""
+
+    def __init__(self, claims: Claims, everyone: asyncio.Barrier) -> None:
+        super().__init__(claims._scripts, claims.worker)
+        self._everyone, self._first = everyone, True
+
+    async def permit(self, *asked: Any, **how: Any) -> tuple[int, tuple[bool | None, ...]]:
+        """Ask; what is granted first comes late."""
+        wait_us, answers = await super().permit(*asked, **how)
+        if self._first and True in answers:
+            self._first = False
+            await self._everyone.wait()
+        return wait_us, answers
+
+
+def test_permissions_that_come_late_are_asked_for_again(server_url: str, tmp_path: Path) -> None:
+    """Each was given at its own moment; sent as they arrive, those of many workers would be one burst."""
+    workers, jobs = 16, 3
+
+    async def story(world: LifeWorld) -> None:
+        pool, everyone = await _pool(world), asyncio.Barrier(workers)
+        passed: list[float] = []
+
+        async def one(sender: Sender, claims: Claims, claim: Claim) -> None:
+            assert await sender.gates.passed(claims, claim, pool, 1, 0)
+            passed.append(time.monotonic())
+
+        senders = [await _sender(world, jobs) for _ in range(workers)]
+        held = [HeldReplies(sender.claims, everyone) for sender in senders]
+        await asyncio.gather(
+            *(
+                one(sender, claims, claim)
+                for sender, claims in zip(senders, held, strict=True)
+                for claim in sender.given
+            )
+        )
+        assert len(passed) == workers * jobs
+        for first, begun in enumerate(passed):
+            for last in range(first, len(passed)):
+                allowed = (passed[last] - begun + 2 * BURST_SECONDS + LATE_SECONDS) / INTERVAL_SECONDS + 1
+                assert last - first + 1 <= allowed
+
+    _run(server_url, tmp_path, story)
+
+
+def test_a_permission_is_asked_for_again_a_bounded_number_of_times(server_url: str, tmp_path: Path) -> None:
+    """Where every answer takes long the call is sent all the same: slow is not never."""
+
+    class SlowReplies(Claims):
+        """Every answer takes longer than it is good for."""
+
+        asked = 0
+
+        async def permit(self, *asked: Any, **how: Any) -> tuple[int, tuple[bool | None, ...]]:
+            """Ask, and wait."""
+            answer = await super().permit(*asked, **how)
+            self.asked += 1
+            await asyncio.sleep(2 * BURST_SECONDS)
+            return answer
+
+    async def story(world: LifeWorld) -> None:
+        pool, sender = await _pool(world), await _sender(world, 1)
+        slow = SlowReplies(world.scripts, sender.claims.worker)
+        assert await sender.gates.passed(slow, sender.given[0], pool, 1, 0)
+        assert slow.asked == ASKS_MAX
 
     _run(server_url, tmp_path, story)
 

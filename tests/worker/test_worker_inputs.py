@@ -219,6 +219,29 @@ def test_room_is_waited_for_in_bytes_and_never_overdrawn() -> None:
     assert asyncio.run(story()) <= 10
 
 
+def test_who_needs_much_room_is_not_passed_by_all_who_need_little() -> None:
+    """It holds a claim meanwhile, and pace that its pool was charged."""
+
+    async def story() -> list[int]:
+        room, entered = Room(10), []
+
+        async def one(wanted: int) -> None:
+            async with room.of(wanted):
+                entered.append(wanted)
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+        wants = [4, 4, 10, *([3] * 9)]
+        tasks = []
+        for wanted in wants:
+            tasks.append(asyncio.create_task(one(wanted)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return entered
+
+    assert asyncio.run(story())[:3] == [4, 4, 10]
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -372,3 +372,41 @@ def test_old_messages_are_removed_while_it_runs(hooks: Receiver, tell: Tell) -> 
         await world.outboxes[0].finish(1)
 
     tell(story, endpoint(f"{hooks.url}/hook"))
+
+
+def test_a_fault_of_ours_in_a_delivery_is_a_failed_delivery(
+    hooks: Receiver, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted and tried again by the schedule, and given up in the end, like any other."""
+
+    async def breaks(*_: object) -> None:
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr(Sender, "send", breaks)
+
+    async def story(world: World) -> None:
+        job_id = await world.put(f"{hooks.url}/hook")
+        await world.deliver()
+        message = await world.message(job_id)
+        assert (message.state, message.tries) == ("retrying", 1)
+        assert "UnicodeError" in str(message.last_error)
+
+    tell(story, endpoint(f"{hooks.url}/hook"))
+
+
+def test_a_redis_that_is_away_costs_a_message_no_try(hooks: Receiver, tell: Tell) -> None:
+    """Whether its endpoint is enabled is not known then, so it is not taken."""
+
+    async def story(world: World) -> None:
+        job_id = await world.put(f"{hooks.url}/hook")
+        (outbox,) = world.outboxes
+        there, nowhere = outbox._scripts, connect("redis://127.0.0.1:1")
+        outbox._scripts = Scripts(nowhere, world.scripts.keys)
+        await world.deliver()
+        await nowhere.aclose()
+        assert (await world.message(job_id)).tries == 0
+        outbox._scripts = there
+        await world.deliver()
+        assert (await world.message(job_id)).state == "delivered"
+
+    tell(story, endpoint(f"{hooks.url}/hook"))

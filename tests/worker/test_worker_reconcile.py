@@ -23,6 +23,7 @@ from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConf
 from imagequeue.simulator.faults import Fault, Kind, Refusal, Spoiling
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
+from imagequeue.worker import sweeper
 from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.sweeper import Sweeper
 
@@ -264,13 +265,39 @@ def test_attempts_left_held_go_in_doubt_unless_their_job_is_under_way(site: Work
         for job_id, delivery in ((waiting, "now"), ("gone", "now"), ("batched", "batch")):
             assert isinstance(await ledger.hold(request(job_id, delivery=delivery)), Held)
         scripts = Scripts(client, site.settings.keys)
-        sweeper = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=10)
+        looking = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=10)
         clock.at += timedelta(seconds=79)
-        assert await sweeper.look() == 0
+        assert await looking.look() == 0
         clock.at += timedelta(seconds=2)
-        assert await sweeper.look() == 1
+        assert await looking.look() == 1
         (left,) = await ledger.in_doubt()
         assert (left.job_id, left.error_code) == ("gone", "worker_lost")
+        await client.aclose()
+        await ledger.aclose()
+
+    asyncio.run(story())
+
+
+def test_many_held_attempts_of_jobs_under_way_hide_no_one_that_was_left(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker died with hundreds in hand, and their jobs wait in line, for days perhaps: their pool is suspended."""
+    monkeypatch.setattr(sweeper, "SWEPT_MAX", 2)
+    waiting = [site.put() for _ in range(4)]
+
+    async def story() -> None:
+        clock = StandingClock(HELD_AT)
+        ledger = await Ledger.open(site.settings.ledger_url.get_secret_value(), clock=clock)
+        client = connect(site.environ["IMAGEQUEUE_REDIS_URL"])
+        for job_id in (*waiting, "gone", "gone too"):
+            assert isinstance(await ledger.hold(request(job_id)), Held)
+        scripts = Scripts(client, site.settings.keys)
+        looking = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=10)
+        clock.at += timedelta(seconds=81)
+        assert [await looking.look() for _ in range(3)] == [0, 0, 2]
+        assert isinstance(await ledger.hold(request("gone as well")), Held)
+        clock.at += timedelta(seconds=81)
+        assert sum([await looking.look() for _ in range(4)]) == 1
         await client.aclose()
         await ledger.aclose()
 

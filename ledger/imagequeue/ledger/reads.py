@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, TypedDict, cast
 
-from sqlalchemy import Connection, and_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
 
 from imagequeue.ledger.api import AttemptRow, Outcome
 from imagequeue.ledger.moments import microseconds, moment, moment_or_none
@@ -47,12 +47,23 @@ def attempts_in_doubt(connection: Connection, count: int) -> tuple[AttemptRow, .
     return tuple(attempt_of(row) for row in rows)
 
 
-def old_holds(connection: Connection, before: datetime, count: int) -> tuple[AttemptRow, ...]:
-    """Return the oldest attempts held before a moment; those in a batch are looked after by it."""
+def old_holds(
+    connection: Connection, before: datetime, count: int, after: AttemptRow | None = None
+) -> tuple[AttemptRow, ...]:
+    """Return the oldest attempts held before a moment, beyond one; those in a batch are looked after by it."""
     old = and_(attempt.c.state == "held", attempt.c.delivery == "now", attempt.c.held_at_us < microseconds(before))
-    query = select(attempt).where(old).order_by(attempt.c.held_at_us).limit(count)
+    order = (attempt.c.held_at_us, attempt.c.id)
+    query = select(attempt).where(old, _beyond(after)).order_by(*order).limit(count)
     rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
     return tuple(attempt_of(row) for row in rows)
+
+
+def _beyond(after: AttemptRow | None) -> ColumnElement[bool]:
+    if after is None:
+        return true()
+    held_at_us = microseconds(after.held_at)
+    later = attempt.c.held_at_us > held_at_us
+    return or_(later, and_(attempt.c.held_at_us == held_at_us, attempt.c.id > after.attempt_id))
 
 
 class GrantColumns(TypedDict):

@@ -4,9 +4,13 @@ A claim charges the working pace. Between it and the call lie the ledger's commi
 and what was late comes out all at once, from several processes perhaps at the same moment: the provider sees a burst.
 So calls that are ready to be sent ask the queue's server once more, many at a time; it also keeps back those whose pool
 was paused meanwhile, that were cancelled, or that are another worker's by now.
+
+A permission is for the moment it was given at. One that reaches its call much later, because the server, the process or
+the whole machine stood still, is asked for again: of several workers such ones would come out together.
 """
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,18 +22,22 @@ from imagequeue.worker.health import Health
 
 SENDS_PER_BURST: Final = 0.5
 """Half of the burst is left for what the server's word does not cover: the way from there to the provider."""
+FRESH_BURSTS: Final = 1.0
+"""A permission that was asked for longer ago than so many bursts is stale."""
+ASKS_MAX: Final = 3
+"""So often one is asked for; where everything takes long, the last is used all the same: slow is not never."""
 GATHER_PARTS_PER_BURST: Final = 4
 """While calls wait for room, the server is asked this often in one burst: seldom enough to ask for several at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiter:
-    """One call that is ready to be sent."""
+    """One call that is ready to be sent. `asked_at`: when the permission it got was asked for, None: it got none."""
 
     claim: Claim
     images: int
     tokens: int
-    may_send: asyncio.Future[bool]
+    asked_at: asyncio.Future[float | None]
 
 
 @dataclass(kw_only=True)
@@ -45,11 +53,20 @@ class Gate:
 
     async def passed(self, claim: Claim, images: int, tokens: int) -> bool:
         """Return True when the call may be sent now, False when it must not be sent."""
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.waiting.append(Waiter(claim=claim, images=images, tokens=tokens, may_send=turn))
+        for _ in range(ASKS_MAX):
+            asked_at = await self._permission(claim, images, tokens)
+            if asked_at is None:
+                return False
+            if time.monotonic() - asked_at <= self.burst_seconds * FRESH_BURSTS:
+                break
+        return True
+
+    async def _permission(self, claim: Claim, images: int, tokens: int) -> float | None:
+        asked_at: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(Waiter(claim=claim, images=images, tokens=tokens, asked_at=asked_at))
         if self.asking is None:
             self.asking = asyncio.create_task(self._ask_until_empty())
-        return await turn
+        return await asked_at
 
     async def _ask_until_empty(self) -> None:
         try:
@@ -65,7 +82,8 @@ class Gate:
     async def _ask(self) -> float:
         """Ask for those in front; returns the seconds until the first of those that remain may ask again."""
         front = [self.waiting.popleft() for _ in range(min(len(self.waiting), PERMITS_MAX))]
-        asked = [each for each in front if not each.may_send.done()]  # else its job was stopped while it waited
+        asked = [each for each in front if not each.asked_at.done()]  # else its job was stopped while it waited
+        now = time.monotonic()
         try:
             wait_us, answers = await self.claims.permit(
                 self.pool.name,
@@ -83,15 +101,15 @@ class Gate:
         told = list(zip(asked, answers, strict=True))
         self.waiting.extendleft(each for each, answer in reversed(told) if answer is None)
         for each, answer in told:
-            if answer is not None and not each.may_send.done():
-                each.may_send.set_result(answer)
+            if answer is not None and not each.asked_at.done():
+                each.asked_at.set_result(now if answer else None)
         return wait_us / 1_000_000
 
     def _fail(self, error: Exception) -> None:
         while self.waiting:
             waiter = self.waiting.popleft()
-            if not waiter.may_send.done():
-                waiter.may_send.set_exception(error)
+            if not waiter.asked_at.done():
+                waiter.asked_at.set_exception(error)
 
 
 class Gates:

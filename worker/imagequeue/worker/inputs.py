@@ -61,18 +61,19 @@ class Input:
 
 
 class Room:
-    """So many bytes at a time; who comes when it is full waits. More than there is at all is taken as all."""
+    """So many bytes at a time; who comes when it is full waits, in turn. More than there is at all is taken as all."""
 
     def __init__(self, bytes_max: int = BYTES_IN_HAND_MAX) -> None:
         self._max = bytes_max
         self._taken = 0
         self._freed = asyncio.Condition()
+        self._turn = asyncio.Lock()  # the first who waits is not passed by those who need less
 
     @asynccontextmanager
     async def of(self, wanted: int) -> AsyncIterator[None]:
         """Hold room for the length of a block."""
         share = min(wanted, self._max)
-        async with self._freed:
+        async with self._turn, self._freed:
             await self._freed.wait_for(lambda: self._taken + share <= self._max)
             self._taken += share
         try:

@@ -88,12 +88,12 @@ class Outbox:
         """Begin the delivery of messages that are due; return of how many."""
         if not await self._room() or not await self._ledger.webhooks_due():
             return 0
+        # Looked up before: taking a message counts as a try.
+        states = await endpoints.read_endpoints(self._scripts, [endpoint.name for endpoint in self._configured])
         count = min(CLAIM_BATCH_MAX, IN_FLIGHT_MAX - len(self._tasks))
         rows = await self._ledger.claim_webhooks(count, self._lease_seconds, self._left_out())
-        if rows:
-            states = await endpoints.read_endpoints(self._scripts, [endpoint.name for endpoint in self._configured])
-            for row in rows:
-                self._begin(row, states)
+        for row in rows:
+            self._begin(row, states)
         return len(rows)
 
     async def flush(self) -> None:
@@ -154,14 +154,23 @@ class Outbox:
     async def _deliver(self, row: WebhookRow, states: dict[str, endpoints.EndpointState]) -> None:
         endpoint = endpoint_of(self._configured, row.url)
         try:
-            if endpoint is None:
-                await self._failed(row, None, Failed(why="no configured endpoint has this address"))
-            elif (state := states[endpoint.name]).disabled:
-                await self._ledger.webhook_failed(row, f"the endpoint is disabled: {state.disabled_why}", None)
-            else:
-                await self._noted(row, endpoint, await self._sender.send(row, endpoint))
+            try:
+                await self._try(row, endpoint, states)
+            except Unavailable:
+                raise
+            except Exception as error:  # what nobody foresaw fails this try, or it would be made again and again
+                log.exception("a webhook broke off", message=message_id(row.webhook_id))
+                await self._failed(row, endpoint, Failed(why=f"a fault inside: {type(error).__name__}: {error}"))
         except Unavailable as error:
             log.warning("a webhook will be sent again", message=message_id(row.webhook_id), error=str(error))
+
+    async def _try(self, row: WebhookRow, endpoint: Webhook | None, states: dict[str, endpoints.EndpointState]) -> None:
+        if endpoint is None:
+            await self._failed(row, None, Failed(why="no configured endpoint has this address"))
+        elif (state := states[endpoint.name]).disabled:
+            await self._ledger.webhook_failed(row, f"the endpoint is disabled: {state.disabled_why}", None)
+        else:
+            await self._noted(row, endpoint, await self._sender.send(row, endpoint))
 
     async def _noted(self, row: WebhookRow, endpoint: Webhook, answer: Arrived | Failed) -> None:
         if isinstance(answer, Failed):

@@ -37,6 +37,7 @@ class Sweeper:
         self._ledger = ledger
         self._scripts = scripts
         self._clock = clock
+        self._looked_at: AttemptRow | None = None
         self._age = timedelta(seconds=2 * call_seconds + MARGIN_SECONDS)
 
     async def run(self) -> None:
@@ -49,10 +50,13 @@ class Sweeper:
                 log.warning("left attempts cannot be looked for", error=str(error))
 
     async def look(self) -> int:
-        """Put in doubt what was left held; return how many attempts that were."""
-        now = self._clock.now()
-        before = now - self._age
-        rows = await self._ledger.read(lambda connection: old_holds(connection, before, SWEPT_MAX))
+        """Put in doubt what was left held; return how many attempts that were.
+
+        Each look goes on where the last one ended: those of jobs under way stay held, and there may be many of them.
+        """
+        before, after = self._clock.now() - self._age, self._looked_at
+        rows = await self._ledger.read(lambda connection: old_holds(connection, before, SWEPT_MAX, after))
+        self._looked_at = rows[-1] if len(rows) == SWEPT_MAX else None
         swept = 0
         for row in await self._left(rows):
             reason = f"held since {row.held_at:%Y-%m-%d %H:%M} UTC; its worker is gone and the job is over"

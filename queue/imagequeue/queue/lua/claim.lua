@@ -149,8 +149,7 @@ local function serve(pool, state)
       if state.suspended then state.limited = false; return end
       local held_until = math.max(state.paused_until, state.probe_until)
       if held_until > now then state.limited = false; soonest(held_until - now); return end
-      local n = math.max(counted(job_key(id), 'iq_n') or 1, 1)
-      local tokens = math.max(counted(job_key(id), 'iq_tokens') or 0, 0)
+      local n, tokens = images_of(id), tokens_of(id)
       local tries = is_on_trial(state) and has_way_out(id)
       if not (tries and now - state.trial_at < TRIAL_US and give_elsewhere(state, q, id, tenant, n)) then
         local due = start_wait(pool, state, n, tokens)
@@ -177,7 +176,7 @@ local function spill(pool, state)
         local kind = special(id)
         if kind then
           give(q, id, tenant, '', kind, 0)
-        elseif not give_elsewhere(state, q, id, tenant, math.max(counted(job_key(id), 'iq_n') or 1, 1)) then
+        elseif not give_elsewhere(state, q, id, tenant, images_of(id)) then
           break
         end
       end

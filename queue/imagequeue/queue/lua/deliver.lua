@@ -12,7 +12,7 @@ for base = 4, #ARGV, FIELDS do
     local q = hget(key, 'origin') or ''
     redis.call('ZREM', registry_key('deferred', q), id)
     redis.call('HDEL', key, 'iq_wait')
-    count_images(now, 'stored', q, counted(key, 'iq_n') or 1)
+    count_images(now, 'stored', q, images_of(id))
     finish(q, id, 'finished', ttl, now)
     redis.call('XADD', RQ .. ':results:' .. id, 'MAXLEN', '10', '*', 'type', '1', 'worker_name', '', 'return_value', value)
     redis.call('EXPIRE', RQ .. ':results:' .. id, ttl)

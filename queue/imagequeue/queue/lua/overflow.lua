@@ -39,7 +39,8 @@ end
 -- the microseconds until the first of them may have, nil for none.
 local function way_out(state, home, id, n)
   local tried, soon = {}, nil
-  for model, tokens in string.gmatch(hget(job_key(id), 'iq_overflow') or '', '([^ ,]+) (%d+)') do
+  for model, written in string.gmatch(hget(job_key(id), 'iq_overflow') or '', '([^ ,]+) (%d+)') do
+    local tokens = math.min(tonumber(written), TOKENS_MAX)
     for index, pool in ipairs(pools) do
       local other = states[index]
       local poor = string.sub(state.reason, 1, #BUDGET) == BUDGET and org_of(pool.name) == org_of(state.name)
@@ -47,8 +48,8 @@ local function way_out(state, home, id, n)
         tried[index] = true
         local due = not other.suspended and math.max(other.paused_until, other.probe_until) - now
         if due and due <= 0 and is_idle(pool) then
-          due = start_wait(pool, other, n, tonumber(tokens))
-          if due <= 0 then return index, tonumber(tokens) end
+          due = start_wait(pool, other, n, tokens)
+          if due <= 0 then return index, tokens end
         end
         if due and due > 0 then soon = math.min(soon or due, due) end
       end

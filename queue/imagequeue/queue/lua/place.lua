@@ -70,6 +70,11 @@ local function counted(key, field)
   return tonumber(value)
 end
 
+-- How large a job is for the pace. More than this no job is: a number that a stranger wrote must not stop a pool for years.
+local IMAGES_MAX, TOKENS_MAX = 100, 1000000
+local function images_of(id) return math.min(math.max(counted(job_key(id), 'iq_n') or 1, 1), IMAGES_MAX) end
+local function tokens_of(id) return math.min(math.max(counted(job_key(id), 'iq_tokens') or 0, 0), TOKENS_MAX) end
+
 local function count_up(key, field)
   local count = math.max(counted(key, field) or 0, 0) + 1
   redis.call('HSET', key, field, whole(count))

@@ -23,10 +23,10 @@ if form and ARGV[15] ~= '' then
   end
 end
 if ARGV[17] == 'made' then
-  count_images(now, 'made', q, counted(key, 'iq_n') or 1)
+  count_images(now, 'made', q, images_of(id))
 elseif ARGV[17] == 'cached' then
   local follows = hget(key, 'iq_follows') or '-'
-  count_images(now, follows == '-' and 'stored' or 'joined', q, counted(key, 'iq_n') or 1)
+  count_images(now, follows == '-' and 'stored' or 'joined', q, images_of(id))
 end
 finish(q, id, status, ttl, now)
 if ARGV[8] ~= '' then

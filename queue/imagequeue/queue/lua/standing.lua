@@ -8,11 +8,6 @@
 --   {{tenant, rank, images, tokens, rank, images, tokens...}...}}.
 local q, lines_max, looks_max = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function size_of(id)
-  local key = job_key(id)
-  return math.max(counted(key, 'iq_n') or 1, 1), math.max(counted(key, 'iq_tokens') or 0, 0)
-end
-
 local turns = redis.call('ZRANGE', tenants_key(q), 0, lines_max - 1, 'WITHSCORES')
 local looks = math.max(math.floor(looks_max / math.max(#turns / 2, 1)), 1)
 local lines = {}
@@ -20,7 +15,7 @@ for index = 1, #turns, 2 do
   local line = line_key(q, turns[index])
   local images, tokens = {}, 0
   for step, id in ipairs(redis.call('ZRANGE', line, 0, looks - 1)) do
-    local n, count = size_of(id)
+    local n, count = images_of(id), tokens_of(id)
     images[step], tokens = n, tokens + count
   end
   lines[#lines + 1] = {turns[index], turns[index + 1], redis.call('ZCARD', line), tokens, images}
@@ -35,7 +30,7 @@ for index = 6, #ARGV do
   for step = 0, taken - 1 do
     local rank = math.floor(step * length / taken)
     local id = ids and ids[step + 1] or redis.call('ZRANGE', line, rank, rank)[1]
-    local n, count = size_of(id)
+    local n, count = images_of(id), tokens_of(id)
     found[#found + 1], found[#found + 2], found[#found + 3] = rank, n, count
   end
   wanted[#wanted + 1] = found
