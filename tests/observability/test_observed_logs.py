@@ -1,6 +1,8 @@
 """The log alone tells one job's life, from the request at the door to the provider's own id; no prompt, no key."""
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,19 @@ def test_a_fault_is_logged_without_the_values_it_met(
     assert "unforeseen, with 1 headers" in text
     assert "in call" in text
     assert CANARY not in text
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when `up` was killed: its workers' lines went through it, and every job has lines."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        set_up_logs("info")
+        try:
+            for number in range(1_000):
+                structlog.get_logger().info("attempt", number=number, of="a line with some words that fill its buffer")
+        finally:
+            structlog.reset_defaults()
+        with pytest.raises(BrokenPipeError):
+            print("x", file=stream, flush=True)

@@ -1,14 +1,35 @@
 """Log lines: one event with fields on stderr, readable on a terminal and JSON otherwise. No prompts, no keys."""
 
+import io
 import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from pydantic_core import to_json
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Lines(io.TextIOBase):
+    """A stream on which a line that cannot be written is lost: no job waits for who reads, or for room on a disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write the text if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Let go of what was written."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def set_up_logs(level: str) -> None:
@@ -29,7 +50,7 @@ def set_up_logs(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", Lines(sys.stderr))),
     )
 
 
