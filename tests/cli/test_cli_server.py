@@ -202,3 +202,16 @@ def test_down_ends_what_a_killed_up_left(data_dir: Path) -> None:
     assert "worker-1" in down.stdout
     assert names_running(data_dir) == []
     assert running_url(data_dir) is None
+
+
+def test_only_who_calls_the_provider_needs_its_key(tmp_path: Path) -> None:
+    """An app's machine and an operator's terminal share the configuration, and do without the key that it names."""
+    data_dir = tmp_path / "data"
+    keyed = {"IMAGEQUEUE_ORGS": json.dumps([{"name": "main", "api_key": "env:SHOP_KEY"}])}
+    for arguments in (("enqueue", "--prompt", "a cat"), ("status",), ("down",)):
+        done = imagequeue(data_dir, *arguments, **keyed)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+    for arguments in (("worker",), ("up",)):
+        refused = imagequeue(data_dir, *arguments, **keyed)
+        assert refused.returncode == 2, (arguments, refused.stderr)
+        assert refused.stderr.endswith("[0].api_key: the environment variable SHOP_KEY is not set\n")

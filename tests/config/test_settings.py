@@ -128,6 +128,47 @@ def test_tenant_caps_are_exact_nano_dollars(load: Load) -> None:
     assert (caps.day_nano_usd, caps.month_nano_usd, caps.total_nano_usd) == (100_000_000, None, 10**12)
 
 
+KEYED = """
+[[orgs]]
+name = "main"
+api_key = "env:SHOP_KEY"
+admin_key = "file:admin.key"
+[[webhooks]]
+name = "orders"
+url = "https://shop.example/hook"
+secret = "env:HOOK_SECRET"
+[[webhooks]]
+name = "audit"
+url = "https://audit.example/hook"
+secret = ["file:old.key", "file:new.key"]
+"""
+
+
+def test_who_calls_nobody_needs_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "imagequeue.toml").write_text(KEYED)
+    settings = load_settings({}, tmp_path, keys_needed=False)
+    assert [org.name for org in settings.orgs] == ["main"]
+    assert settings.orgs[0].admin_key is not None
+    assert [endpoint.name for endpoint in settings.webhooks] == ["orders", "audit"]
+    with pytest.raises(ConfigError, match=r"\.api_key: the environment variable SHOP_KEY is not set"):
+        load_settings({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (KEYED.replace("env:SHOP_KEY", "sk-canary"), "a literal key is accepted only for a loopback base_url"),
+        (KEYED.replace('api_key = "env:SHOP_KEY"', ""), "api_key is needed"),
+        (KEYED.replace('secret = "env:HOOK_SECRET"', ""), "secret: env:NAME or file:PATH is needed"),
+    ],
+    ids=["a literal", "no key", "no secret"],
+)
+def test_where_a_key_comes_from_must_be_said_also_where_it_is_not_needed(tmp_path: Path, wrong: str, line: str) -> None:
+    (tmp_path / "imagequeue.toml").write_text(wrong)
+    with pytest.raises(ConfigError, match=line):
+        load_settings({}, tmp_path, keys_needed=False)
+
+
 def test_settings_cannot_be_changed(load: Load) -> None:
     settings = load()
     with pytest.raises(ValidationError):

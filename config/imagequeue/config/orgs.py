@@ -31,6 +31,8 @@ ORGS_MAX: Final = 1000
 CREDITS_PER_CALL_MAX: Final = 1000
 KEY_PATTERN: Final = re.compile(r"[\x21-\x7e]+")
 SECRET_FIELDS: Final = ("api_key", "admin_key")
+NOT_HERE: Final = "key-is-not-here"
+"""Stands for a key in a process that calls no provider; a provider would refuse it."""
 
 Rate = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
@@ -117,16 +119,20 @@ class Org(BaseModel):
         return self.kind == "openai" and (host == "openai.com" or host.endswith(".openai.com"))
 
 
-def read_orgs(entries: object, *, environ: Mapping[str, str], folder: Path, where: str) -> tuple[Org, ...]:
+def read_orgs(
+    entries: object, *, environ: Mapping[str, str], folder: Path, where: str, keys_needed: bool = True
+) -> tuple[Org, ...]:
     """Return the organizations in a decoded list, keys resolved; ConfigError begins with `where` and the key.
 
-    `file:` paths are relative to `folder`.
+    `file:` paths are relative to `folder`. With `keys_needed` false a key that is not here is no error, in a process
+    that calls no provider.
     """
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise ConfigError(f"{where}: a list of organizations is needed")
     if len(entries) > ORGS_MAX:
         raise ConfigError(f"{where}: at most {ORGS_MAX} organizations")
-    orgs = tuple(_read_org(entry, environ, folder, f"{where}[{i}]") for i, entry in enumerate(entries))
+    stand_in = None if keys_needed else NOT_HERE
+    orgs = tuple(_read_org(entry, environ, folder, f"{where}[{i}]", stand_in) for i, entry in enumerate(entries))
     names = [org.name for org in orgs]
     for name in names:
         if names.count(name) > 1:
@@ -141,7 +147,7 @@ def referenced_variables(entries: object) -> set[str]:
     return {value.removeprefix("env:") for value in values if value.startswith("env:")}
 
 
-def _read_org(entry: object, environ: Mapping[str, str], folder: Path, where: str) -> Org:
+def _read_org(entry: object, environ: Mapping[str, str], folder: Path, where: str, stand_in: str | None) -> Org:
     if not isinstance(entry, Mapping):
         raise ConfigError(f"{where}: a table is needed, with name, api_key and what else differs from the defaults")
     for key in entry:
@@ -154,7 +160,7 @@ def _read_org(entry: object, environ: Mapping[str, str], folder: Path, where: st
     for field in SECRET_FIELDS:
         if values.get(field) is not None:
             values[field] = read_secret(
-                values[field], environ, folder, f"{where}.{field}", literal_allowed=literal_allowed
+                values[field], environ, folder, f"{where}.{field}", literal_allowed=literal_allowed, stand_in=stand_in
             )
     try:
         return Org.model_validate(values)
@@ -171,21 +177,27 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
 
 
 def read_secret(
-    value: object, environ: Mapping[str, str], folder: Path, where: str, *, literal_allowed: bool
+    value: object,
+    environ: Mapping[str, str],
+    folder: Path,
+    where: str,
+    *,
+    literal_allowed: bool,
+    stand_in: str | None = None,
 ) -> SecretStr:
     """Return the secret that `env:NAME` or `file:PATH` stands for; ConfigError begins with `where`.
 
-    With `literal_allowed` the value may be the secret itself.
+    With `literal_allowed` the value may be the secret itself. `stand_in` is taken for one that is not to be had here.
     """
     if not isinstance(value, str):
         raise ConfigError(f"{where}: env:NAME or file:PATH is needed")
     kind, _, rest = value.partition(":")
     if kind == "env":
-        secret = environ.get(rest, "")
+        secret = environ.get(rest) or stand_in or ""
         if not secret:
             raise ConfigError(f"{where}: the environment variable {rest} is not set")
     elif kind == "file":
-        secret = _read_key_file(folder / Path(rest).expanduser(), where)
+        secret = _read_key_file(folder / Path(rest).expanduser(), where, stand_in)
     elif literal_allowed:
         secret = value
     else:
@@ -197,11 +209,13 @@ def read_secret(
     return SecretStr(secret)
 
 
-def _read_key_file(path: Path, where: str) -> str:
+def _read_key_file(path: Path, where: str, stand_in: str | None) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(KEY_BYTES_MAX + 1)
     except OSError as error:
+        if stand_in is not None:
+            return stand_in
         raise ConfigError(f"{where}: cannot read {path}: {os.strerror(error.errno or 0)}") from error
     secret = content.decode("utf-8", errors="replace").strip()
     if not secret or len(content) > KEY_BYTES_MAX:

@@ -185,9 +185,12 @@ class _EnvironSource(EnvSettingsSource):
             raise ConfigError(f"{_variable(field_name)}: valid JSON is needed, a list or an object") from None
 
 
-def load_settings(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, cwd: Path | None = None, *, keys_needed: bool = True
+) -> Settings:
     """Return the settings of an environment (the process's own by default), relative paths taken from `cwd`.
 
+    Only who calls the provider or signs messages needs its keys: with `keys_needed` false they may be missing.
     ConfigError names the variable or key that is wrong, unknown or missing.
     """
     environ = os.environ if environ is None else environ
@@ -201,11 +204,16 @@ def load_settings(environ: Mapping[str, str] | None = None, cwd: Path | None = N
     referenced = referenced_variables(values.get("orgs")) | webhook_variables(values.get("webhooks"))
     _refuse_unknown(environ, referenced)
     _anchor(values, cwd)
-    values["orgs"] = _orgs(values, environ, cwd, names)
+    where = names.get("orgs", "orgs")
+    values["orgs"] = read_orgs(
+        _orgs(values, environ), environ=environ, folder=cwd, where=where, keys_needed=keys_needed
+    )
     if "webhooks" in values:
-        values["webhooks"] = read_webhooks(values["webhooks"], environ=environ, folder=cwd, where=names["webhooks"])
+        values["webhooks"] = read_webhooks(
+            values["webhooks"], environ=environ, folder=cwd, where=names["webhooks"], keys_needed=keys_needed
+        )
     settings = _validated(values, names)
-    _check_against_catalog(settings, names.get("orgs", "orgs"))
+    _check_against_catalog(settings, where)
     return settings
 
 
@@ -235,15 +243,11 @@ def _anchor(values: dict[str, Any], cwd: Path) -> None:
             values[key] = Path(os.path.normpath(cwd / Path(values[key]).expanduser()))
 
 
-def _orgs(
-    values: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, names: Mapping[str, str]
-) -> tuple[Org, ...]:
+def _orgs(values: Mapping[str, Any], environ: Mapping[str, str]) -> object:
     if "orgs" in values:
-        return read_orgs(values["orgs"], environ=environ, folder=cwd, where=names["orgs"])
-    if not environ.get(OPENAI_KEY_VARIABLE):
-        return ()
+        return values["orgs"]
     main = {"name": "main", "api_key": f"env:{OPENAI_KEY_VARIABLE}", "tier": "1"}
-    return read_orgs([main], environ=environ, folder=cwd, where="orgs")
+    return [main] if environ.get(OPENAI_KEY_VARIABLE) else []
 
 
 def _validated(values: dict[str, Any], names: Mapping[str, str]) -> Settings:

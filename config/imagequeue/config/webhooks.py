@@ -130,16 +130,23 @@ def targets(job: Job, event: Event, endpoints: Sequence[Webhook]) -> dict[str, W
     return found
 
 
-def read_webhooks(entries: object, *, environ: Mapping[str, str], folder: Path, where: str) -> tuple[Webhook, ...]:
+def read_webhooks(
+    entries: object, *, environ: Mapping[str, str], folder: Path, where: str, keys_needed: bool = True
+) -> tuple[Webhook, ...]:
     """Return the endpoints in a decoded list, secrets resolved; ConfigError begins with `where` and the key.
 
-    `file:` paths are relative to `folder`.
+    `file:` paths are relative to `folder`. With `keys_needed` false a secret that is not here is no error: a random one
+    that no receiver knows stands for it, in a process that sends no message.
     """
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise ConfigError(f"{where}: a list of endpoints is needed")
     if len(entries) > ENDPOINTS_MAX:
         raise ConfigError(f"{where}: at most {ENDPOINTS_MAX} endpoints")
-    endpoints = tuple(_read(entry, environ, folder, f"{where}[{i}]") for i, entry in enumerate(entries))
+    stand_ins = [None if keys_needed else new_secret() for _ in entries]
+    endpoints = tuple(
+        _read(entry, environ, folder, f"{where}[{i}]", stand_in)
+        for i, (entry, stand_in) in enumerate(zip(entries, stand_ins, strict=True))
+    )
     _check_differ(endpoints, where)
     return endpoints
 
@@ -151,7 +158,7 @@ def webhook_variables(entries: object) -> set[str]:
     return {value.removeprefix("env:") for value in values if value.startswith("env:")}
 
 
-def _read(entry: object, environ: Mapping[str, str], folder: Path, where: str) -> Webhook:
+def _read(entry: object, environ: Mapping[str, str], folder: Path, where: str, stand_in: str | None) -> Webhook:
     if not isinstance(entry, Mapping):
         raise ConfigError(f"{where}: a table is needed, with name, url and secret")
     known = ["secret" if name == "secrets" else name for name in Webhook.model_fields]
@@ -160,7 +167,10 @@ def _read(entry: object, environ: Mapping[str, str], folder: Path, where: str) -
             raise ConfigError(f"{where}.{key}: unknown key{did_you_mean(str(key), known)}; known: {', '.join(known)}")
     literal = is_loopback(str(entry.get("url", "")))
     sources = _listed(entry.get("secret"))
-    found = [read_secret(one, environ, folder, f"{where}.secret", literal_allowed=literal) for one in sources]
+    found = [
+        read_secret(one, environ, folder, f"{where}.secret", literal_allowed=literal, stand_in=stand_in)
+        for one in sources
+    ]
     values = {**{key: value for key, value in entry.items() if key != "secret"}, "secrets": found}
     try:
         return Webhook.model_validate(values)

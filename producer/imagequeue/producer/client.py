@@ -89,7 +89,7 @@ class AsyncImageQueue:
         return AsyncHttpImageQueue(url, api_key, deadline_seconds=deadline_seconds)
 
     async def __aenter__(self) -> Self:
-        settings = self._settings or load_settings()
+        settings = self._settings or load_settings(keys_needed=False)
         self._opened = await open_queue(settings)
         clock = SystemClock()
         self._admission = Admission(settings, self._opened.catalog, lambda: clock.now().date())

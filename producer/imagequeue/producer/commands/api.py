@@ -21,6 +21,6 @@ def api(
     from imagequeue.producer.door.logs import set_up_logs
     from imagequeue.producer.door.main import run_door
 
-    settings = load_settings()
+    settings = load_settings(keys_needed=False)
     set_up_logs(settings.log_level)
     run_door(settings, host=host, port=port, on_ready=lambda url: print_line(f"api: {url}"))

@@ -33,7 +33,7 @@ async def _audit(*, repair: bool) -> "Audit":
     from imagequeue.producer.open_queue import opened_queue
     from imagequeue.queue import auditing
 
-    async with opened_queue(load_settings()) as queue:
+    async with opened_queue(load_settings(keys_needed=False)) as queue:
         return await auditing.audit(queue.scripts, models=queue.catalog.models.keys(), repair=repair)
 
 

@@ -22,7 +22,7 @@ def catalog(
     from imagequeue.producer.commands.catalog_view import show_all, show_models
     from imagequeue.producer.commands.output import print_json
 
-    known = load_catalog(load_settings().catalog)
+    known = load_catalog(load_settings(keys_needed=False).catalog)
     today = SystemClock().now().date()
     rows = catalog_rows(known, today, model or ())
     if as_json:

@@ -104,7 +104,7 @@ def _file() -> "KeyFile":
     from imagequeue.config.settings import load_settings
     from imagequeue.producer.door.key_file import KeyFile
 
-    return KeyFile(load_settings().api_keys_file)
+    return KeyFile(load_settings(keys_needed=False).api_keys_file)
 
 
 def _record(**fields: object) -> "KeyRecord":

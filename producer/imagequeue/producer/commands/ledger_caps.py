@@ -44,7 +44,7 @@ def caps(
 
     if context.invoked_subcommand is not None:
         return
-    configured = configured_caps(load_settings())
+    configured = configured_caps(load_settings(keys_needed=False))
     found = run(lambda ledger: ledger.caps(configured))
     if as_json:
         print_json([one.as_json() for one in found])

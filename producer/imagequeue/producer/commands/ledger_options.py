@@ -30,7 +30,7 @@ async def _with_ledger(work: "Callable[[Ledger], Awaitable[Answer]]") -> Answer:
     from imagequeue.config.settings import load_settings
     from imagequeue.ledger.opening import open_ledger
 
-    settings = load_settings()
+    settings = load_settings(keys_needed=False)
     ledger = await open_ledger(settings)
     try:
         return await work(ledger)
@@ -52,7 +52,7 @@ async def _tell_audit(*, breach: bool) -> None:
     from imagequeue.queue.connection import connect
     from imagequeue.queue.scripts import Scripts
 
-    settings = load_settings()
+    settings = load_settings(keys_needed=False)
     if settings.redis_url is None:  # the embedded server is not started for this
         return
     redis = connect(settings.redis_url.get_secret_value(), answer_seconds=TELL_SECONDS_MAX, connections=1)
@@ -87,7 +87,7 @@ def known_org(name: str) -> str:
     """Return the name of an organization; JobRefused names those that are configured."""
     from imagequeue.config.settings import load_settings
 
-    known = [one.name for one in load_settings().orgs]
+    known = [one.name for one in load_settings(keys_needed=False).orgs]
     if name not in known:
         raise JobRefused("org", f"{name!r} is not configured; known: {', '.join(known) or 'none'}")
     return name

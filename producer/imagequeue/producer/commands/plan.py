@@ -61,7 +61,7 @@ def _show(asked: "Asked", offers: "Sequence[Offer]", *, as_json: bool) -> None:
     from imagequeue.producer.planner import asking, document, tables
     from imagequeue.producer.planner.plan import plan as planned
 
-    settings = load_settings()
+    settings = load_settings(keys_needed=False)
     catalog = load_catalog(settings.catalog)
     today = SystemClock().now().date()
     found = planned(catalog, asking.question(asked, settings, catalog, today), offers, today)

@@ -53,7 +53,7 @@ def down(
     from imagequeue.config.embedded import stop_server
     from imagequeue.config.settings import load_settings
 
-    settings = load_settings()
+    settings = load_settings(keys_needed=False)
     # `up` may use all of its own time to drain before it kills, and needs a moment to end
     drain_seconds = 0.0 if now else settings.drain_seconds + 2 * GRACE_SECONDS
     ended = [running.name for running in stop(run_folder(settings.data_dir), drain_seconds=drain_seconds)]

@@ -209,7 +209,7 @@ def _run(work: "Callable[[OpenQueue], Awaitable[Answer]]") -> Answer:
     from imagequeue.producer.open_queue import opened_queue
 
     async def opened() -> Answer:
-        async with opened_queue(load_settings()) as queue:
+        async with opened_queue(load_settings(keys_needed=False)) as queue:
             return await work(queue)
 
     return asyncio.run(opened())
