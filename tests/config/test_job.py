@@ -101,6 +101,15 @@ def test_an_unknown_field_is_refused_with_the_nearest_known_one() -> None:
         parse_job({"prompt": "a cat", "sise": "1024x1024"})
 
 
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [("a cat", "job"), (["a cat"], "job"), (None, "job"), ({"prompt": "x", "tags": []}, "tags")],
+)
+def test_what_is_no_object_is_told_what_is_needed(value: object, field: str) -> None:
+    with pytest.raises(JobRefused, match=f"^{field}: a JSON object is needed$"):
+        parse_job(value)
+
+
 def test_a_job_without_a_prompt_is_refused_by_name() -> None:
     with pytest.raises(JobRefused, match=r"^prompt: "):
         parse_job({})

@@ -186,6 +186,8 @@ def refusal(error: ValidationError) -> JobRefused:
     if first["type"] == "extra_forbidden":
         meant = did_you_mean(field[:NEAREST_CHARACTERS_MAX], Job.model_fields)
         return JobRefused(field, f"unknown field{meant}; known are {', '.join(Job.model_fields)}")
+    if first["type"] in {"model_type", "dict_type"}:
+        return JobRefused(field, "a JSON object is needed")
     return JobRefused(field, first["msg"].removeprefix("Value error, "))
 
 
