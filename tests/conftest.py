@@ -7,6 +7,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+import structlog
 
 TRUSTED = "SSL_CERT_FILE"
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
@@ -25,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
         file.write(first[0])
     config.add_cleanup(lambda: Path(file.name).unlink())
     os.environ[TRUSTED] = file.name  # the processes of pytest-xdist and of the tests inherit it
+
+
+def pytest_sessionstart() -> None:
+    """Log faults without the values they met, as the product does: drawing those takes seconds of a test's time."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

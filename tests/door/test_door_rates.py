@@ -137,8 +137,8 @@ def test_who_waits_as_long_as_told_gets_in_and_not_much_earlier(counting: Counti
 
 
 def test_many_at_once_get_exactly_a_bucket_and_a_full_bucket_is_not_kept(counting: Counting) -> None:
-    caller = counting.caller(50)
-    assert counting.at_once(caller, 200) == 50
+    caller = counting.caller(10)
+    assert counting.at_once(caller, 200) == 10
     assert 0 < counting.owed_us(caller) <= MINUTE_US
     assert 0 < counting.raw.pttl(counting._name(caller)) <= 60_001  # type: ignore[operator]  # as above
     assert counting.at_once(counting.caller(50, "b" * 12), 10) == 10
@@ -147,11 +147,13 @@ def test_many_at_once_get_exactly_a_bucket_and_a_full_bucket_is_not_kept(countin
 def test_two_doors_count_one_rate(stack: Stack, doors: tuple[str, str]) -> None:
     token = make_key(stack.data_dir, "both", scopes=("read",), requests_per_minute=20)
     headers = {"Authorization": f"Bearer {token}"}
+    began = time.monotonic()
     with ThreadPoolExecutor(8) as threads:
         asks = [threads.submit(httpx.get, f"{doors[n % 2]}/v1/models", headers=headers) for n in range(60)]
         answers = [ask.result() for ask in asks]
+    flowed_in = (time.monotonic() - began) * 20 / 60
     let_in = [answer.status_code for answer in answers].count(200)
-    assert 20 <= let_in <= 21, "one may flow in meanwhile"
+    assert 20 <= let_in <= 21 + flowed_in
     refused = [answer for answer in answers if answer.status_code != 200]
     assert {answer.status_code for answer in refused} == {429}
     assert all(1 <= int(answer.headers["retry-after"]) <= 4 for answer in refused)

@@ -8,12 +8,15 @@ from observed_site import quick_provider
 from imagequeue.config.embedded import ensure_server, stop_server
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
+SERVED_SECONDS = 3600.0
+"""So long it stays without a client: in some order of tests nobody asks it for minutes."""
+
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a Valkey that only this test run uses."""
     folder = tmp_path_factory.mktemp("server")
-    yield ensure_server(folder)
+    yield ensure_server(folder, idle_seconds=SERVED_SECONDS)
     stop_server(folder)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from imagequeue.config.logs import set_up_logs
 from imagequeue.simulator.process import RunningSimulator
 
 CANARY = "canary-of-a-prompt"
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Leave other tests their logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def test_a_jobs_life_can_be_followed_by_its_id(
@@ -29,10 +38,7 @@ def test_a_jobs_life_can_be_followed_by_its_id(
         await site.burst()
 
     set_up_logs("debug")
-    try:
-        on_site(settings_of(server_url, simulator, tmp_path), story)
-    finally:
-        structlog.reset_defaults()
+    on_site(settings_of(server_url, simulator, tmp_path), story)
     text = capfd.readouterr().err
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     (asked,) = [line for line in lines if line.get("request_id") == "req-of-the-app" and line["event"] == "request"]
@@ -66,12 +72,9 @@ def test_a_fault_is_logged_without_the_values_it_met(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: on_a_terminal)
     set_up_logs("info")
     try:
-        try:
-            call({"authorization": f"Bearer {CANARY}"})
-        except KeyError:
-            structlog.get_logger("imagequeue.worker").exception("a job's life broke off")
-    finally:
-        structlog.reset_defaults()
+        call({"authorization": f"Bearer {CANARY}"})
+    except KeyError:
+        structlog.get_logger("imagequeue.worker").exception("a job's life broke off")
     text = capsys.readouterr().err
     assert "unforeseen, with 1 headers" in text
     assert "in call" in text
@@ -85,10 +88,7 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(monkeypatch: pytest.Monk
     with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
         set_up_logs("info")
-        try:
-            for number in range(1_000):
-                structlog.get_logger().info("attempt", number=number, of="a line with some words that fill its buffer")
-        finally:
-            structlog.reset_defaults()
+        for number in range(1_000):
+            structlog.get_logger().info("attempt", number=number, of="a line with some words that fill its buffer")
         with pytest.raises(BrokenPipeError):
             print("x", file=stream, flush=True)

@@ -10,6 +10,9 @@ import pytest
 from imagequeue.config.embedded import ensure_server, stop_server
 from imagequeue.config.settings import Settings, load_settings
 
+SERVED_SECONDS = 3600.0
+"""So long it stays without a client: in some order of tests nobody asks it for minutes."""
+
 ORG = {"name": "main", "api_key": "sk-test", "base_url": "http://127.0.0.1:9/v1", "tier": "5"}
 
 
@@ -17,7 +20,7 @@ ORG = {"name": "main", "api_key": "sk-test", "base_url": "http://127.0.0.1:9/v1"
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a server that nothing but this test run uses."""
     folder = tmp_path_factory.mktemp("server")
-    yield ensure_server(folder)
+    yield ensure_server(folder, idle_seconds=SERVED_SECONDS)
     stop_server(folder)
 
 

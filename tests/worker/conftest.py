@@ -11,6 +11,9 @@ from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConf
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import RunningSimulator, running_simulator
 
+SERVED_SECONDS = 3600.0
+"""So long it stays without a client: in some order of tests nobody asks it for minutes."""
+
 UNLIMITED = dict.fromkeys(("dall-e-2", "dall-e-3", "gpt-image"), GroupLimits())
 
 
@@ -18,7 +21,7 @@ UNLIMITED = dict.fromkeys(("dall-e-2", "dall-e-3", "gpt-image"), GroupLimits())
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a Valkey that only this test run uses."""
     folder = tmp_path_factory.mktemp("server")
-    yield ensure_server(folder)
+    yield ensure_server(folder, idle_seconds=SERVED_SECONDS)
     stop_server(folder)
 
 
