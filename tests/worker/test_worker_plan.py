@@ -1,13 +1,16 @@
 """Which queues a worker serves, from which pools, at which pace."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worker_values import CATALOG, org
 
 from imagequeue.config.catalog import Limits
+from imagequeue.config.errors import JobRefused
 from imagequeue.config.orgs import Org
 from imagequeue.queue.ceilings import Pool, pools_of, unit_us
 from imagequeue.queue.claims import ClaimPlan
+from imagequeue.worker.commands import checked_queues
 from imagequeue.worker.plan import PaceSettings, claim_plan
 
 PACE = PaceSettings(fraction=0.9, burst_seconds=0.1, share_default=0.05, share_low=0.01, tenant_weights={})
@@ -73,3 +76,12 @@ def test_a_minute_of_units_is_never_more_than_the_ceiling(per_minute: float, fra
 
 def test_no_ceiling_is_no_wait() -> None:
     assert unit_us(None, 0.9) == 0
+
+
+def test_queues_are_named_apart_or_with_commas_and_one_that_cannot_be_is_refused() -> None:
+    named = ["dall-e-3.high,dall-e-3.low", "gpt-image-2.default"]
+    assert checked_queues(named, CATALOG.models) == ("dall-e-3.high", "dall-e-3.low", "gpt-image-2.default")
+    assert checked_queues([], CATALOG.models) == ()
+    for wrong in ("dall-e-3", "dall-e-3.urgent", "nope.high", "high"):
+        with pytest.raises(JobRefused, match=f"^queues: '{wrong}' is unknown; accepted: MODEL.PRIORITY"):
+            checked_queues(["dall-e-3.high", wrong], CATALOG.models)
