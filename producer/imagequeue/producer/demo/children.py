@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from imagequeue.producer.running import registered, run_folder, write_process_id
+
 STOP_SECONDS_MAX: Final = 15.0
 PROGRAM: Final = (sys.executable, "-m", "imagequeue.producer.main")
 
@@ -19,9 +21,9 @@ async def child(
     """Run `imagequeue` with arguments in a folder for the length of a block; its messages go to a file there.
 
     Standard output is a pipe for the caller, who must read it. Its standard input closes when we end, however that
-    happens. Ctrl-C does not reach it: the end of the block ends it.
+    happens. Ctrl-C does not reach it: the end of the block ends it, or `imagequeue down` there when we are killed.
     """
-    with (folder / log).open("wb") as messages:
+    with (folder / log).open("wb") as messages, registered(run_folder(folder), Path(log).stem) as lock:
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
             *arguments,
@@ -30,12 +32,14 @@ async def child(
             stdin=PIPE,
             stdout=PIPE if "--json" in arguments else messages,
             stderr=messages,
+            pass_fds=(lock,),
             start_new_session=True,
         )
-        try:
-            yield process
-        finally:
-            await _stop(process)
+        write_process_id(lock, process.pid)
+    try:
+        yield process
+    finally:
+        await _stop(process)
 
 
 async def _stop(process: Process) -> None:
