@@ -1,26 +1,19 @@
 """What keeps the worker from claiming: a part that its calls depend on does not work. No call while blind."""
 
-import asyncio
-
 
 class Health:
     """Reasons by part, e.g. `ledger` -> text; the worker claims only while there are none."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
-        self._well = asyncio.Event()
-        self._well.set()
 
     def fails(self, part: str, reason: str) -> None:
         """Note that a part does not work."""
         self._reasons[part] = reason
-        self._well.clear()
 
     def works(self, part: str) -> None:
         """Note that a part works again."""
         self._reasons.pop(part, None)
-        if not self._reasons:
-            self._well.set()
 
     @property
     def sick(self) -> tuple[str, ...]:
@@ -31,7 +24,3 @@ class Health:
     def note(self) -> str:
         """One line that says what does not work and why; empty when all is well."""
         return "; ".join(f"{part}: {reason}" for part, reason in self._reasons.items())
-
-    async def until_well(self) -> None:
-        """Return when every part works."""
-        await self._well.wait()

@@ -46,7 +46,7 @@ from imagequeue.worker.crashpoint import crashpoint
 from imagequeue.worker.decide import GiveUp, RunAgain, without_input
 from imagequeue.worker.inputs import BadInput
 from imagequeue.worker.landing import Landing
-from imagequeue.worker.left import doubt_own
+from imagequeue.worker.own_fault import broke_off
 from imagequeue.worker.persistence import until_done
 from imagequeue.worker.request import build_request
 from imagequeue.worker.uncharging import uncharge
@@ -54,8 +54,6 @@ from imagequeue.worker.verdict import judge
 from imagequeue.worker.work import FirstChoice, Parts, Work, attempt_of, request_name
 
 LEDGER_AWAY_SECONDS = 1.0
-FAULT_SECONDS = 5.0
-FAULT = "a fault inside the worker; its log says which"
 NO_BATCHES = GiveUp(code="batch_not_offered", message="this organization's server offers no batches", retryable=False)
 
 
@@ -98,24 +96,8 @@ class JobLife:
             await self._with_inputs(work)
 
     async def broke_off(self, claims: Claims, claim: Claim) -> None:
-        """Give a job back that a fault of ours broke off; the attempt counts, so that it cannot go on for ever.
-
-        Where the last one broke off the job has failed: the fault may come after a call that is billed each time.
-        """
-        tries = claim.tries + 1
-        try:
-            job = decode(claim.data)
-        except JobRefused as problem:
-            await self._parts.returns.fail_unread(claims, claim, str(problem))
-            return
-        if tries < job.max_attempts:
-            await self._parts.returns.again(claims, claim, reason=FAULT, delay_seconds=FAULT_SECONDS)
-            return
-        await self._in_ledger(lambda: doubt_own(self._parts.ledger, claim, self._parts.clock.now()))
-        failure = GiveUp(
-            code="worker_fault", message=f"{FAULT} (attempt {tries} of {job.max_attempts})", retryable=True
-        )
-        await self._parts.returns.fail_uncalled(claims, claim, job, failure)
+        """Give a job back that a fault of ours broke off, or end it."""
+        await broke_off(self._parts, claims, claim)
 
     def _work(self, claims: Claims, claim: Claim, job: Job) -> Work | None:
         pool = self._parts.pools().get(claim.pool)
@@ -312,5 +294,5 @@ class JobLife:
             self._heard.add(noting)
             noting.add_done_callback(self._heard.discard)
 
-    async def _in_ledger(self, step: Callable[[], Awaitable[object]]) -> object:
+    async def _in_ledger(self, step: Callable[[], Awaitable[bool]]) -> bool:
         return await until_done(self._parts.health, "ledger", step)
