@@ -167,6 +167,35 @@ def test_a_permission_is_asked_for_again_a_bounded_number_of_times(server_url: s
     _run(server_url, tmp_path, story)
 
 
+def test_where_every_answer_takes_long_a_call_soon_pays_for_one_permission(server_url: str, tmp_path: Path) -> None:
+    """A server far away, or a short burst: what is paid for three times would leave a third of the pace."""
+    late_seconds = 2 * BURST_SECONDS
+
+    class FarAway(Claims):
+        """Every answer takes long."""
+
+        asked = 0
+
+        async def permit(self, pool: str, wanted: Any, **how: Any) -> tuple[int, tuple[bool | None, ...]]:
+            """Ask, and wait."""
+            answer = await super().permit(pool, wanted, **how)
+            self.asked += answer[1].count(True)
+            await asyncio.sleep(late_seconds)
+            return answer
+
+    async def story(world: LifeWorld) -> None:
+        limits = Limits(images_per_minute=None, tokens_per_minute=None, source="test")
+        pool, sender = replace(await _pool(world), limits=limits), await _sender(world, 64)
+        far = FarAway(world.scripts, sender.claims.worker)
+        for _ in range(2):
+            await asyncio.gather(*(sender.gates.passed(far, claim, pool, 1, 0) for claim in sender.given))
+        far.asked = 0
+        await asyncio.gather(*(sender.gates.passed(far, claim, pool, 1, 0) for claim in sender.given))
+        assert far.asked == len(sender.given)
+
+    _run(server_url, tmp_path, story)
+
+
 def test_a_stopped_job_gives_its_turn_away(server_url: str, tmp_path: Path) -> None:
     """A cancelled waiter costs no permit and keeps nobody waiting."""
 

@@ -23,7 +23,12 @@ from imagequeue.worker.health import Health
 SENDS_PER_BURST: Final = 0.5
 """Half of the burst is left for what the server's word does not cover: the way from there to the provider."""
 FRESH_BURSTS: Final = 1.0
-"""A permission that was asked for longer ago than so many bursts is stale."""
+"""A permission that was asked for longer ago than so many bursts is stale, unless that is usual here."""
+FRESH_USUALS: Final = 3.0
+"""So many times the usual age is not stale: a server far away must not make each call pay for three permissions."""
+USUAL_SECONDS_FIRST: Final = 0.005
+USUAL_SHARE: Final = 0.05
+"""How much of a new age goes into the usual one; at most twice that counts, so that a standstill changes little."""
 ASKS_MAX: Final = 3
 """So often one is asked for; where everything takes long, the last is used all the same: slow is not never."""
 GATHER_PARTS_PER_BURST: Final = 4
@@ -50,6 +55,7 @@ class Gate:
     health: Health
     waiting: deque[Waiter] = field(default_factory=deque)
     asking: asyncio.Task[None] | None = None
+    usual_seconds: float = USUAL_SECONDS_FIRST
 
     async def passed(self, claim: Claim, images: int, tokens: int) -> bool:
         """Return True when the call may be sent now, False when it must not be sent."""
@@ -57,9 +63,15 @@ class Gate:
             asked_at = await self._permission(claim, images, tokens)
             if asked_at is None:
                 return False
-            if time.monotonic() - asked_at <= self.burst_seconds * FRESH_BURSTS:
+            if self._is_fresh(time.monotonic() - asked_at):
                 break
         return True
+
+    def _is_fresh(self, age_seconds: float) -> bool:
+        """Return whether a permission of that age may be used, and learn which ages are usual."""
+        usual = self.usual_seconds
+        self.usual_seconds = max(usual + (min(age_seconds, 2 * usual) - usual) * USUAL_SHARE, USUAL_SECONDS_FIRST)
+        return age_seconds <= max(self.burst_seconds * FRESH_BURSTS, usual * FRESH_USUALS)
 
     async def _permission(self, claim: Claim, images: int, tokens: int) -> float | None:
         asked_at: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
