@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError, from_json, to_json
 
 from imagequeue.config.errors import JobRefused
@@ -89,6 +98,13 @@ def _check_value(value: object, levels: int) -> None:
             _check_value(item, levels - 1)
 
 
+def _not_bool(number: object) -> object:
+    if isinstance(number, bool):
+        raise ValueError("a whole number is needed")  # noqa: TRY004 - pydantic reads ValueError
+    return number
+
+
+Whole = Annotated[int, BeforeValidator(_not_bool)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_storable)]
 Reference = Annotated[
@@ -119,7 +135,7 @@ class Job(BaseModel):
     ] = ""
     model: Name | None = None
     operation: Operation = "generation"
-    n: Annotated[int, Field(ge=1, le=IMAGES_PER_JOB_MAX)] = 1
+    n: Annotated[Whole, Field(ge=1, le=IMAGES_PER_JOB_MAX)] = 1
     size: Parameter | None = None
     quality: Parameter | None = None
     style: Parameter | None = None
@@ -127,7 +143,7 @@ class Job(BaseModel):
     output_format: Parameter | None = None
     images: Annotated[tuple[Reference, ...], Field(max_length=INPUT_IMAGES_MAX)] = ()
     mask: Reference | None = None
-    partial_images: Annotated[int, Field(ge=0, le=PARTIAL_IMAGES_MAX)] = 0
+    partial_images: Annotated[Whole, Field(ge=0, le=PARTIAL_IMAGES_MAX)] = 0
     priority: Priority = "default"
     tenant: Name = "default"
     tags: Annotated[dict[Name, TagValue], Field(max_length=TAGS_MAX)] = Field(default_factory=dict)
@@ -138,7 +154,7 @@ class Job(BaseModel):
     delivery: Delivery = "now"
     deadline: Moment | None = None
     not_before: Moment | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=ATTEMPTS_MAX)] = 5
+    max_attempts: Annotated[Whole, Field(ge=1, le=ATTEMPTS_MAX)] = 5
     max_cost_usd: Annotated[Decimal, AfterValidator(_usd)] | None = None
     on_doubt: OnDoubt = "retry"
     webhook: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
