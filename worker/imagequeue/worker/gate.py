@@ -22,15 +22,15 @@ from imagequeue.worker.health import Health
 
 SENDS_PER_BURST: Final = 0.5
 """Half of the burst is left for what the server's word does not cover: the way from there to the provider."""
-FRESH_BURSTS: Final = 1.0
+FRESH_BURSTS: Final = 2.0
 """A permission that was asked for longer ago than so many bursts is stale, unless that is usual here."""
 FRESH_USUALS: Final = 3.0
-"""So many times the usual age is not stale: a server far away must not make each call pay for three permissions."""
+"""So many times the usual age is not stale: a server far away must not make each call pay twice."""
 USUAL_SECONDS_FIRST: Final = 0.005
 USUAL_SHARE: Final = 0.05
 """How much of a new age goes into the usual one; at most twice that counts, so that a standstill changes little."""
-ASKS_MAX: Final = 3
-"""So often one is asked for; where everything takes long, the last is used all the same: slow is not never."""
+ASKS_MAX: Final = 2
+"""So often one is asked for; where all takes long, the second is used all the same: slow is not never."""
 GATHER_PARTS_PER_BURST: Final = 4
 """While calls wait for room, the server is asked this often in one burst: seldom enough to ask for several at once."""
 
