@@ -5,21 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from worker_life import LifeWorld, life_world
+from worker_life import LifeWorld, live_through
 
 from imagequeue.queue.acts import Acts
 from imagequeue.queue.claims import Claim, Claims
 
 AWAY = {"error": {"code": "server_is_overloaded", "message": "later", "type": "server_error", "param": None}}
 LIVES_MAX = 10
-
-
-def _run(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(20), life_world(server_url, folder) as world:
-            await story(world)
-
-    asyncio.run(run())
 
 
 def _acts(world: LifeWorld) -> Acts:
@@ -87,7 +79,7 @@ def test_a_job_cancelled_while_it_runs_ends_in_the_ledger_too(
         assert len(world.caller.calls) == calls
         assert "held" not in await world.states(claim.id)
 
-    _run(server_url, tmp_path, story)
+    live_through(server_url, tmp_path, story)
 
 
 def test_a_job_that_was_cancelled_and_is_tried_again_by_the_same_worker_is_called(
@@ -110,7 +102,7 @@ def test_a_job_that_was_cancelled_and_is_tried_again_by_the_same_worker_is_calle
         assert (await world.status(job_id), await world.outcome(job_id)) == ("finished", "succeeded")
         assert await world.states(job_id) == ["voided", "settled"]
 
-    _run(server_url, tmp_path, story)
+    live_through(server_url, tmp_path, story)
 
 
 def test_a_job_cancelled_on_its_way_into_a_batch_leaves_no_doubt(server_url: str, tmp_path: Path) -> None:
@@ -126,4 +118,4 @@ def test_a_job_cancelled_on_its_way_into_a_batch_leaves_no_doubt(server_url: str
         await _both_say_cancelled(world, job_id)
         assert await world.states(job_id) == ["held"]
 
-    _run(server_url, tmp_path, story)
+    live_through(server_url, tmp_path, story)

@@ -1,27 +1,18 @@
 """Faults of our own in the middle of a job: a bounded number of calls, and nothing in doubt that is sure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
-from worker_life import LifeWorld, life_world
+from worker_life import LifeWorld, live_through
 
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.claims import Claims
 from imagequeue.worker.engine import Engine
 
 TRIES = 2
-
-
-def _run(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(20), life_world(server_url, folder) as world:
-            await story(world)
-
-    asyncio.run(run())
 
 
 async def _live(world: LifeWorld) -> bool:
@@ -61,7 +52,7 @@ def test_a_job_whose_answers_cannot_be_booked_is_called_no_more_often_than_it_ma
         assert (await world.status(job_id), await world.outcome(job_id)) == ("failed", "failed")
         assert set(await world.states(job_id)) == {"in_doubt"}
 
-    _run(server_url, tmp_path, story)
+    live_through(server_url, tmp_path, story)
 
 
 def test_a_fault_before_the_call_leaves_nothing_in_doubt(
@@ -81,4 +72,4 @@ def test_a_fault_before_the_call_leaves_nothing_in_doubt(
         assert await _live(world)
         assert await world.states(job_id) == ["voided", "settled"]
 
-    _run(server_url, tmp_path, story)
+    live_through(server_url, tmp_path, story)

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import dataclasses
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -29,6 +29,7 @@ from imagequeue.worker.request import Request
 from imagequeue.worker.watching import Watch
 
 TTL_SECONDS = 1000
+STORY_SECONDS_MAX = 20
 LEASE_US = 60_000_000
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -134,3 +135,13 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
         life = job_life(settings, CATALOG, scripts, Health(), board, opened, Watch(Meter(), NoSpans(), scripts))
         world = LifeWorld(scripts, life, board, opened, settings)
         yield world
+
+
+def live_through(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[None]]) -> None:
+    """Tell a story in a world of its own, to its end."""
+
+    async def run() -> None:
+        async with asyncio.timeout(STORY_SECONDS_MAX), life_world(server_url, folder) as world:
+            await story(world)
+
+    asyncio.run(run())
