@@ -14,19 +14,16 @@ from worker_values import CATALOG, answer
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.job import Job
 from imagequeue.config.settings import Settings, load_settings
-from imagequeue.config.tracing import NoSpans
 from imagequeue.queue.claims import Claim, Claims, promote, reap
 from imagequeue.queue.entries import Entry, enqueue
 from imagequeue.queue.scripts import Scripts
 from imagequeue.worker.answer import Answer
-from imagequeue.worker.assembly import job_life, pace_of
+from imagequeue.worker.assembly import job_life
 from imagequeue.worker.board import Board
-from imagequeue.worker.health import Health
+from imagequeue.worker.ground import ground_of
 from imagequeue.worker.life import JobLife
-from imagequeue.worker.meter import Meter
 from imagequeue.worker.opened import Opened, open_parts
 from imagequeue.worker.request import Request
-from imagequeue.worker.watching import Watch
 
 TTL_SECONDS = 1000
 STORY_SECONDS_MAX = 20
@@ -129,12 +126,8 @@ async def life_world(server_url: str, folder: Path) -> AsyncIterator[LifeWorld]:
     settings = load_settings(environ)
     async with open_parts(settings, server_url) as real:
         opened = dataclasses.replace(real, caller=HeldBackCaller())  # type: ignore[arg-type]  # the same one method
-        scripts = Scripts(opened.redis, settings.keys)
-        pace = pace_of(settings)
-        board = Board(catalog=CATALOG, orgs=settings.orgs, pace=pace, preferred=settings.models, only=())
-        life = job_life(settings, CATALOG, scripts, Health(), board, opened, Watch(Meter(), NoSpans(), scripts))
-        world = LifeWorld(scripts, life, board, opened, settings)
-        yield world
+        ground = ground_of(settings, CATALOG, opened)
+        yield LifeWorld(ground.scripts, job_life(ground), ground.board, opened, settings)
 
 
 def live_through(server_url: str, folder: Path, story: Callable[[LifeWorld], Awaitable[None]]) -> None:

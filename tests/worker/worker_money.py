@@ -17,7 +17,7 @@ from imagequeue.queue.connection import connect
 from imagequeue.queue.reading import JobReader
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.views import JobView
-from imagequeue.worker import main
+from imagequeue.worker import ground, main
 
 Answer = TypeVar("Answer")
 WAIT_SECONDS_MAX = 30.0
@@ -36,7 +36,7 @@ class ShiftedClock:
 def shift_clocks(patch: pytest.MonkeyPatch, ahead: timedelta) -> None:
     """Let workers and ledgers that are made from now on live so far in the future."""
     patch.setattr(ShiftedClock, "ahead", ahead)
-    patch.setattr(main, "SystemClock", ShiftedClock)
+    patch.setattr(ground, "SystemClock", ShiftedClock)
     patch.setattr("imagequeue.ledger.ledger.SystemClock", ShiftedClock)
 
 

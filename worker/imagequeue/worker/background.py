@@ -3,24 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-import httpx
 import structlog
 
-from imagequeue.config.catalog import Catalog
-from imagequeue.config.clock import SystemClock
-from imagequeue.config.settings import Settings
-from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.provider_reports import fetch_bill
 from imagequeue.queue.announcing import Announcer
-from imagequeue.queue.scripts import Scripts
-from imagequeue.store.store import ImageStore
 from imagequeue.worker.batch_api import BatchApi
 from imagequeue.worker.batch_results import Results
 from imagequeue.worker.batch_turn import BatchPace
 from imagequeue.worker.batcher import Batcher
 from imagequeue.worker.cap_watch import CapWatch
-from imagequeue.worker.download import Downloader
-from imagequeue.worker.health import Health
+from imagequeue.worker.ground import Ground
 from imagequeue.worker.reconciler import Reconciler
 from imagequeue.worker.sweeper import Sweeper
 from imagequeue.worker.telling import Telling
@@ -31,46 +23,48 @@ AGAIN_SECONDS = 2.0
 log = structlog.get_logger("imagequeue.worker")
 
 
-def background(
-    *,
-    settings: Settings,
-    catalog: Catalog,
-    scripts: Scripts,
-    ledger: Ledger,
-    store: ImageStore,
-    downloader: Downloader,
-    transport: httpx.AsyncBaseTransport,
-    health: Health,
-) -> dict[str, Loop]:
+def background(ground: Ground) -> dict[str, Loop]:
     """Return the loops by name, to be run until the worker ends."""
-    clock = SystemClock()
+    ledger, scripts, orgs, clock = ground.opened.ledger, ground.scripts, ground.settings.orgs, ground.clock
     reconciler = Reconciler(
-        ledger=ledger,
-        orgs=settings.orgs,
-        clock=clock,
-        fetch=lambda org, day: fetch_bill(org, day, orgs=settings.orgs),
+        ledger=ledger, orgs=orgs, clock=clock, fetch=lambda org, day: fetch_bill(org, day, orgs=orgs)
     )
-    sweeper = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=settings.call_timeout_seconds)
-    results = Results(
-        ledger=ledger,
-        scripts=scripts,
-        store=store,
-        downloader=downloader,
-        telling=Telling(Announcer(scripts, ledger, settings, clock), health),
-        catalog=catalog,
-        clock=clock,
-    )
-    batcher = Batcher(
-        ledger=ledger,
-        api=BatchApi(transport),
-        results=results,
+    call_seconds = ground.settings.call_timeout_seconds
+    sweeper = Sweeper(ledger=ledger, scripts=scripts, clock=clock, call_seconds=call_seconds)
+    cap_watch = CapWatch(ledger=ledger, scripts=scripts, clock=clock)
+    return {
+        "reconcile": reconciler.run,
+        "sweep": sweeper.run,
+        "batches": _batcher(ground).run,
+        "caps": cap_watch.run,
+    }
+
+
+def _batcher(ground: Ground) -> Batcher:
+    settings = ground.settings
+    return Batcher(
+        ledger=ground.opened.ledger,
+        api=BatchApi(ground.opened.transport),
+        results=_results(ground),
         orgs=settings.orgs,
-        catalog=catalog,
-        clock=clock,
+        catalog=ground.catalog,
+        clock=ground.clock,
         pace=BatchPace(gather=settings.batch_gather_seconds, poll=settings.batch_poll_seconds),
     )
-    cap_watch = CapWatch(ledger=ledger, scripts=scripts, clock=clock)
-    return {"reconcile": reconciler.run, "sweep": sweeper.run, "batches": batcher.run, "caps": cap_watch.run}
+
+
+def _results(ground: Ground) -> Results:
+    opened = ground.opened
+    announcer = Announcer(ground.scripts, opened.ledger, ground.settings, ground.clock)
+    return Results(
+        ledger=opened.ledger,
+        scripts=ground.scripts,
+        store=opened.store,
+        downloader=opened.downloader,
+        telling=Telling(announcer, ground.health),
+        catalog=ground.catalog,
+        clock=ground.clock,
+    )
 
 
 def keep_running(loops: Mapping[str, Loop]) -> list[asyncio.Task[None]]:

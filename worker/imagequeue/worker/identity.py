@@ -15,7 +15,7 @@ from imagequeue.worker.lease import LeaseKeeper
 
 
 class Identity:
-    """Registers this process as a worker and keeps its lease."""
+    """Registers this process as a worker and keeps its lease. `on_gone` is called when the lease was lost."""
 
     def __init__(
         self,
@@ -23,12 +23,11 @@ class Identity:
         url: str,
         *,
         lease_seconds: float,
-        on_gone: Callable[[], None],
     ) -> None:
         self._scripts = scripts
         self._url = url
         self._lease_seconds = lease_seconds
-        self._on_gone = on_gone
+        self.on_gone: Callable[[], None] = lambda: None
         self._claims: Claims | None = None
         self._keeper: LeaseKeeper | None = None
 
@@ -56,7 +55,7 @@ class Identity:
             self._scripts.keys,
             claims.worker,
             lease_seconds=self._lease_seconds,
-            on_gone=lambda: _tell(loop, self._on_gone),
+            on_gone=lambda: _tell(loop, self.on_gone),
         )
         if self._keeper is not None:
             self._keeper.stop()

@@ -4,38 +4,29 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 import uvloop
-from redis.asyncio import Redis
 
 from imagequeue.config.catalog import Catalog, load_catalog
-from imagequeue.config.clock import SystemClock
 from imagequeue.config.embedded import ensure_server
 from imagequeue.config.errors import ConfigError, QueueUnavailable
 from imagequeue.config.settings import Settings
-from imagequeue.config.tracing import spans, start_tracing
-from imagequeue.queue.claims import pending
+from imagequeue.config.tracing import start_tracing
 from imagequeue.queue.scripts import TROUBLE, Scripts, unavailable
 from imagequeue.worker import crashpoint
-from imagequeue.worker.assembly import job_life, pace_of, taker
+from imagequeue.worker.assembly import discovery_of, engine_of, outbox_of, reporting_of, upkeep_of
 from imagequeue.worker.background import Loop, background, keep_running
 from imagequeue.worker.board import Board
-from imagequeue.worker.discovery import Discovery
 from imagequeue.worker.engine import Engine, EngineLimits
-from imagequeue.worker.health import Health
+from imagequeue.worker.ground import Ground, ground_of
 from imagequeue.worker.hints import Hints
 from imagequeue.worker.identity import Identity
-from imagequeue.worker.meter import Meter
 from imagequeue.worker.opened import Opened, open_parts, sweep
-from imagequeue.worker.outbox import Outbox
-from imagequeue.worker.reporting import Reporting
-from imagequeue.worker.sender import Sender
 from imagequeue.worker.stopping import StopRequests, end_tasks
 from imagequeue.worker.upkeep import Upkeep
-from imagequeue.worker.watching import Watch
 
 BURST_PARTS_PER_SLEEP = 2
 """Starts are gathered for half of the burst, so that the other half remains for a late wake-up."""
@@ -89,100 +80,32 @@ async def _embedded(settings: Settings) -> str:
 async def _run(
     settings: Settings, options: WorkerOptions, catalog: Catalog, url: str, opened: Opened, stopping: StopRequests
 ) -> None:
-    scripts = Scripts(opened.redis, settings.keys)
-    health = Health()
-    board = Board(
-        catalog=catalog, orgs=settings.orgs, pace=pace_of(settings), preferred=settings.models, only=options.queues
-    )
-    meter = Meter()
-    watch = Watch(meter, spans(), scripts)
-    life = job_life(settings, catalog, scripts, health, board, opened, watch)
-    engine_box: list[Engine] = []
-    identity = Identity(
-        scripts,
-        url,
-        lease_seconds=settings.lease_seconds,
-        on_gone=lambda: engine_box[0].gone(),  # noqa: PLW0108 - the engine is made after its identity
-    )
-    engine = Engine(
-        life=life,
-        board=board,
-        health=health,
-        limits=_limits(settings, options),
-        identity=identity,
-        watch=watch,
-        take_in=taker(scripts, catalog, settings),
-        pending=lambda: pending(scripts, board.queues),
-        hinted=lambda: hints.working,
-    )
-    engine_box.append(engine)
+    ground = ground_of(settings, catalog, opened, only=options.queues)
+    identity = Identity(ground.scripts, url, lease_seconds=settings.lease_seconds)
+    engine = engine_of(ground, identity, _limits(settings, options), hinted=lambda: hints.working)
+    identity.on_gone = engine.gone
     stopping.hand_to(engine.stop)
-    upkeep = Upkeep(
-        scripts=scripts,
-        board=board,
-        health=health,
-        clock=SystemClock(),
-        pings=(("ledger", opened.ledger.ping), ("store", opened.store.ping), ("queue", _ping(opened.redis))),
-        worker=lambda: identity.claims.worker,
-        wake=engine.wake,
-        hint=engine.hint,
-        stalled=opened.ledger.stalled,
-        tick=lambda: _tick(identity, board, engine, health),
-    )
-    await sweep(opened.store)
-    discovery = Discovery(
-        transport=opened.transport, scripts=scripts, catalog=catalog, orgs=settings.orgs, clock=SystemClock()
-    )
-    outbox = _outbox(settings, scripts, opened)
-    beside = background(
-        settings=settings,
-        catalog=catalog,
-        scripts=scripts,
-        ledger=opened.ledger,
-        store=opened.store,
-        downloader=opened.downloader,
-        transport=opened.transport,
-        health=health,
-    )
+    upkeep = upkeep_of(ground, identity, engine)
     hints = Hints(opened.hint_redis, _hinting(settings), _hinted(settings, engine, upkeep))
-    reporting = Reporting(
-        scripts=scripts,
-        meter=meter,
-        ledger=opened.ledger,
-        board=board,
-        clock=SystemClock(),
-        worker=lambda: identity.claims.worker,
-    )
-    own = {"hints": hints.listen, "limits": discovery.run, "webhooks": outbox.run, "report": reporting.run}
-    await _live(board, identity, engine, upkeep, scripts, {**own, **beside})
+    await sweep(opened.store)
+    outbox = outbox_of(ground)
+    own = {
+        "hints": hints.listen,
+        "limits": discovery_of(ground).run,
+        "webhooks": outbox.run,
+        "report": reporting_of(ground, identity).run,
+    }
+    await _live(ground, identity, engine, upkeep, {**own, **background(ground)})
     if options.burst:
         await outbox.flush()
     await outbox.finish(WEBHOOK_SECONDS_AT_END)
 
 
-def _outbox(settings: Settings, scripts: Scripts, opened: Opened) -> Outbox:
-    seconds = settings.webhook_timeout_seconds
-    return Outbox(
-        ledger=opened.ledger,
-        scripts=scripts,
-        sender=Sender(opened.transport, SystemClock(), timeout_seconds=seconds),
-        configured=settings.webhooks,
-        clock=SystemClock(),
-        timeout_seconds=seconds,
-    )
-
-
-async def _live(
-    board: Board,
-    identity: Identity,
-    engine: Engine,
-    upkeep: Upkeep,
-    scripts: Scripts,
-    beside: Mapping[str, Loop],
-) -> None:
+async def _live(ground: Ground, identity: Identity, engine: Engine, upkeep: Upkeep, beside: Mapping[str, Loop]) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    if not await _register(board, identity, scripts, engine):
+    board = ground.board
+    if not await _register(board, identity, ground.scripts, engine):
         return
     log.info("worker started", worker=identity.claims.worker, queues=len(board.queues), pools=list(board.pools))
     loops = [*upkeep.start(), *keep_running(beside)]
@@ -249,15 +172,3 @@ def _hinted(settings: Settings, engine: Engine, upkeep: Upkeep) -> Callable[[Seq
             engine.hint()
 
     return hinted
-
-
-def _ping(redis: Redis) -> Callable[[], Awaitable[None]]:
-    async def ping() -> None:
-        await redis.ping()
-
-    return ping
-
-
-def _tick(identity: Identity, board: Board, engine: Engine, health: Health) -> None:
-    state = "busy" if engine.flight.tasks else "idle"
-    identity.keeper.tick(state=state, queues=board.queues, note=health.note)
