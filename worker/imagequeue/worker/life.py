@@ -29,14 +29,7 @@ from dataclasses import replace
 from imagequeue.config.catalog.delivery import Delivered, delivered_as
 from imagequeue.config.errors import JobRefused, LedgerUnavailable, Unavailable
 from imagequeue.config.job import Job
-from imagequeue.ledger.api import (
-    AlreadyDone,
-    CapReached,
-    Held,
-    HoldResult,
-    Outcome,
-    Overtaken,
-)
+from imagequeue.ledger.api import AlreadyDone, CapReached, Held, HoldResult, Outcome, Overtaken
 from imagequeue.queue.claims import Claim, Claims
 from imagequeue.queue.payload import decode
 from imagequeue.worker import book
@@ -53,7 +46,7 @@ from imagequeue.worker.uncharging import uncharge
 from imagequeue.worker.verdict import judge
 from imagequeue.worker.work import FirstChoice, Parts, Work, attempt_of, request_name
 
-LEDGER_AWAY_SECONDS = 1.0
+AWAY_SECONDS = 1.0
 NO_BATCHES = GiveUp(code="batch_not_offered", message="this organization's server offers no batches", retryable=False)
 
 
@@ -143,7 +136,7 @@ class JobLife:
         except Unavailable as error:
             part = "ledger" if isinstance(error, LedgerUnavailable) else "store"
             parts.health.fails(part, str(error))
-            await returns.back(work.claims, work.claim, reason=f"{part}: {error}", delay_seconds=LEDGER_AWAY_SECONDS)
+            await self._back(work, f"{part}: {error}")
         except asyncio.CancelledError:
             await returns.back(work.claims, work.claim, reason="the worker stopped")
             raise
@@ -155,27 +148,7 @@ class JobLife:
         if delivery == "batch" and work.pool.org.kind == "azure":
             await parts.returns.fail_uncalled(work.claims, work.claim, work.job, NO_BATCHES)
             return
-        request = book.hold_request(
-            work.claim, work.claims.worker, work.job, work.model, work.pool.org,
-            catalog=parts.catalog, tenant_caps=parts.settings.tenant_caps.get(work.job.tenant),
-            on=parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
-            delivery=delivery,
-        )  # fmt: skip
-        crashpoint("hold.before")
-        hold = asyncio.ensure_future(parts.ledger.hold(request))
-        try:
-            with parts.watch.step("hold"):
-                held = await asyncio.shield(hold)
-        except asyncio.CancelledError:
-            await self._undo(work, hold)
-            raise
-        except LedgerUnavailable as error:
-            parts.health.fails("ledger", str(error))
-            await parts.returns.back(
-                work.claims, work.claim, reason=f"ledger: {error}", delay_seconds=LEDGER_AWAY_SECONDS
-            )
-            return
-        crashpoint("hold.after")
+        held = await self._hold(work, delivery)
         match held:
             case AlreadyDone(outcome=outcome):
                 await self._acknowledge(work, outcome)
@@ -187,6 +160,33 @@ class JobLife:
                 await parts.returns.capped(work.claims, work.claim, work.job, work.pool, held)
             case Held():
                 await self._held(work, held)
+
+    async def _hold(self, work: Work, delivery: Delivered) -> HoldResult | None:
+        """Hold what the call may cost; None when the ledger is away and the job went back."""
+        request = book.hold_request(
+            work.claim, work.claims.worker, work.job, work.model, work.pool.org,
+            catalog=self._parts.catalog, tenant_caps=self._parts.settings.tenant_caps.get(work.job.tenant),
+            on=self._parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
+            delivery=delivery,
+        )  # fmt: skip
+        crashpoint("hold.before")
+        hold = asyncio.ensure_future(self._parts.ledger.hold(request))
+        try:
+            with self._parts.watch.step("hold"):
+                held = await asyncio.shield(hold)
+        except asyncio.CancelledError:
+            await self._undo(work, hold)
+            raise
+        except LedgerUnavailable as error:
+            self._parts.health.fails("ledger", str(error))
+            await self._back(work, f"ledger: {error}")
+            return None
+        crashpoint("hold.after")
+        return held
+
+    async def _back(self, work: Work, reason: str) -> None:
+        """Give the job back for a moment, since a part that it needs is away."""
+        await self._parts.returns.back(work.claims, work.claim, reason=reason, delay_seconds=AWAY_SECONDS)
 
     def _delivery(self, work: Work) -> Delivered:
         """Whether the job is called now or goes into a batch; what overflows is in a hurry."""
