@@ -16,9 +16,11 @@ from imagequeue.queue import pools
 from imagequeue.queue.ceilings import Lowered, pools_of
 from imagequeue.queue.reported import forget_said, read_reported, share_now
 from imagequeue.queue.scene import read_scene
+from imagequeue.queue.scripts import Scripts
 from imagequeue.simulator.config import GroupLimits, SimulatedOrg, SimulatorConfig
 from imagequeue.simulator.latency import Latency
 from imagequeue.simulator.process import running_simulator
+from imagequeue.worker import board
 from imagequeue.worker.heard import Hearing, Said, said
 
 POOL = "main|dall-e-3"
@@ -109,6 +111,25 @@ def test_an_answer_is_noted_once_for_each_change(server_url: str, tmp_path: Path
             assert plan.image_us == pytest.approx(60_000_000 / (300 * world.settings.pace_fraction))
             await forget_said(world.scripts, POOL)
             assert (await read_reported(world.scripts)).lowered == {}
+
+    asyncio.run(story())
+
+
+def test_a_model_that_turns_out_gone_while_the_board_is_looked_up_stays_gone(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its job would be called again before the next look."""
+
+    async def story() -> None:
+        async with life_world(server_url, tmp_path) as world:
+
+            async def told_meanwhile(_scripts: Scripts) -> list[str]:
+                world.board.model_gone("main", "dall-e-3")
+                return []
+
+            monkeypatch.setattr(board, "suspended_queues", told_meanwhile)
+            await world.board.refresh(world.scripts)
+            assert not world.board.is_served("dall-e-3")
 
     asyncio.run(story())
 

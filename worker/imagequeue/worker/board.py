@@ -85,13 +85,14 @@ class Board:
 
     async def refresh(self, scripts: Scripts) -> None:
         """Look up the queues that exist and those suspended, and what providers said of their limits and models."""
-        keys = scripts.keys
+        keys, gone_before = scripts.keys, self._gone
         prefix = keys.queue("")
         stored = await scripts.redis.smembers(keys.queues)
         names = {text(name).removeprefix(prefix) for name in stored}
         reported = await read_reported(scripts)
         suspended = frozenset(await suspended_queues(scripts))
-        now = (reported.gone, reported.limits, reported.lowered, suspended)
+        told_meanwhile = self._gone - gone_before
+        now = (reported.gone | told_meanwhile, reported.limits, reported.lowered, suspended)
         if now != (self._gone, self._reported, self._lowered, self._suspended) or not names <= self._known:
             self._known |= names
             self._gone, self._reported, self._lowered, self._suspended = now
