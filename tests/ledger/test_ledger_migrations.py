@@ -1,15 +1,21 @@
 """Every migration with data in the tables: what was there is kept, and the sums that are kept since are right."""
 
 import asyncio
+import shutil
+import sqlite3
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from ledger_values import ManualClock, opened
 from sqlalchemy import Connection, inspect, text
 
-from imagequeue.ledger.database import parse_url, writer_engine
+from imagequeue.ledger.database import BUSY_SECONDS_MAX, parse_url, writer_engine
 from imagequeue.ledger.entries import Entry, Head, link
+from imagequeue.ledger.ledger import Ledger
 from imagequeue.ledger.outbox import OutboxQuery, messages
 from imagequeue.ledger.rows import tags_key
 
@@ -155,3 +161,23 @@ def test_a_step_that_fails_leaves_the_tables_as_they_were(empty_url: str) -> Non
         assert after == sorted([*before, "ledger_tags"])
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0002"
     engine.dispose()
+
+
+def test_a_ledger_that_is_up_to_date_is_read_while_another_holds_its_lock(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    """Who only looks is not kept waiting by whoever writes, or by a database that stays locked."""
+    path = shutil.copy(sqlite_template, tmp_path / "ledger.db")
+
+    async def look() -> int:
+        ledger = await Ledger.open(f"sqlite:///{path}")
+        try:
+            return (await ledger.summary()).total.settled
+        finally:
+            await ledger.aclose()
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        assert asyncio.run(look()) == 0
+        assert time.monotonic() - began < BUSY_SECONDS_MAX / 2

@@ -30,10 +30,11 @@ from imagequeue.ledger.api import (
 from imagequeue.ledger.committer import Committer, one_line
 from imagequeue.ledger.database import parse_url, reader_engine, writer_engine
 from imagequeue.ledger.images import OwnImages
-from imagequeue.ledger.migrate import migrate
+from imagequeue.ledger.migrate import current_revision, migrate
 from imagequeue.ledger.operations import Operation
 from imagequeue.ledger.reports import Reports
 from imagequeue.ledger.retention import Archived, Seal, Strip
+from imagequeue.ledger.schema import REVISION
 from imagequeue.ledger.wallet import GrantKind
 from imagequeue.ledger.writer import COMMITS_PER_SECOND, Writer
 
@@ -264,14 +265,25 @@ class Ledger(Reports):
 def _opened_committer(url: URL, clock: Clock) -> Committer:
     engine = writer_engine(url)
     try:
-        with engine.begin() as connection:
-            migrate(connection)
+        if not _is_current(url):
+            with engine.begin() as connection:
+                migrate(connection)
     except (SQLAlchemyError, LedgerUnavailable) as error:
         engine.dispose()
         if isinstance(error, LedgerUnavailable):
             raise
         raise LedgerUnavailable(f"ledger {url.render_as_string()}: {one_line(error)}") from error
     return Committer(engine, clock)
+
+
+def _is_current(url: URL) -> bool:
+    """Whether the tables are up to date: a look that waits for no lock, so that who only reads is not kept waiting."""
+    engine = reader_engine(url)
+    try:
+        with engine.begin() as connection:
+            return current_revision(connection) == REVISION
+    finally:
+        engine.dispose()
 
 
 def _check_saving(saving: Saving) -> None:
