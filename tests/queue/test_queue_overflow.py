@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ FIRST, OTHER, SPARE = f"main|{MODEL}", "main|gpt-image", "else|gpt-image"
 OTHER_MODEL = "gpt-image-2"
 OTHER_QUEUES = tuple(f"{OTHER_MODEL}.{priority}" for priority in ("high", "default", "low"))
 PROBE_US = 1_000_000  # permit.lua lets the others follow so long after the probe was sent
+LOOK_SECONDS, CALL_SECONDS, JOBS = 0.45, 0.05, 5
+"""A look lies 0.1 s and more from the end of every pause, probe and trial of the scripts: none is a matter of luck."""
 TIMES = (
     "image_tat", "token_tat", "sent_tat", "paused_until", "probe_until", "opened_at", "trial_at", "refused_at",
     "factor_at", "pressed_at", "suspended_until",
@@ -60,10 +63,29 @@ def pass_time(world: World, seconds: float) -> None:
     for name in (FIRST, OTHER):
         key = f"{world.keys.own}:pool:{name}"
         fields = world.raw.hmget(key, TIMES)
-        moved = {field: int(float(at)) - int(seconds * 1e6) for field, at in zip(TIMES, fields, strict=True) if at}
-        moved = {field: max(at, 1) for field, at in moved.items() if float(world.raw.hget(key, field)) > 0}
+        noted = {field: int(float(at)) for field, at in zip(TIMES, fields, strict=True) if at}
+        moved = {field: max(at - int(seconds * 1e6), 1) for field, at in noted.items() if at > 0}
         if moved:
             world.raw.hset(key, mapping=moved)
+
+
+class PoolTime:
+    """The pools' time, that a test sets: however long its commands take, they take no time of the pools."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._began = self._server_seconds()
+        self._moved = 0.0
+
+    def set(self, seconds: float) -> None:
+        """Let it be so many seconds since the beginning."""
+        move = seconds - (self._server_seconds() - self._began) - self._moved
+        pass_time(self._world, move)
+        self._moved += move
+
+    def _server_seconds(self) -> float:
+        seconds, micros = self._world.raw.time()
+        return float(seconds + micros / 1e6)
 
 
 def sent(world: World, claim: Claim) -> None:
@@ -200,14 +222,16 @@ def test_a_job_that_comes_back_for_good_waits_for_its_first_choice(world: World)
 
 
 def test_jobs_come_back_to_the_first_choice_once_it_has_worked_for_three_seconds(world: World) -> None:
-    worker = world.worker(BOTH)
     refuse(world)
-    served = [_second(world, worker, second, refused=lambda _: False) for second in range(12)]
-    firsts = [count[FIRST] for count in served]
-    assert firsts[:5] == [0] * 5  # paused
-    assert max(firsts[5:8]) == 1  # on trial: one a second
-    assert firsts[9:] == [10] * 3
-    assert all(count[OTHER] == 10 - count[FIRST] for count in served)
+    looks = _looks(world, seconds=12, refused=lambda _: False)
+    firsts = [(now, count[FIRST]) for now, count in looks]
+    assert all(count == 0 for now, count in firsts if now < 5)  # paused
+    (probe, *trials) = [now for now, count in firsts if count == 1]
+    assert probe < 5 + LOOK_SECONDS
+    assert all(later - now > 1 for now, later in pairwise([probe, *trials]))  # on trial: one a second
+    assert len(trials) >= 2
+    assert all(count == JOBS for now, count in firsts if now > probe + 3)
+    assert all(count[FIRST] + count[OTHER] == JOBS for _, count in looks)
 
 
 @pytest.mark.parametrize(("half_seconds", "flaps_max"), [(1, 0), (5, 1)])
@@ -218,38 +242,40 @@ def test_a_provider_that_comes_and_goes_meets_one_probe_in_each_pause(
 
     Where it works for long enough to be trusted, jobs come back to it once; after that refusal it takes twice as long.
     """
-    worker = world.worker(BOTH)
     refuse(world, seconds=1)
-    refusals: list[int] = []
-
-    def refused(second: int) -> bool:
-        return second // half_seconds % 2 == 0
-
-    for second in range(20 * half_seconds):
-        served = _second(world, worker, second, refused=refused)
-        refusals.append(served["refused"])
+    looks = _looks(world, seconds=20 * half_seconds, refused=lambda now: now // half_seconds % 2 == 0)
+    refusals = [count["refused"] for _, count in looks]
     assert sum(count > 1 for count in refusals) <= flaps_max
     assert sum(map(bool, refusals)) >= 2
     assert world.raw.hget(f"{world.keys.own}:pool:{FIRST}", "refused") is not None
 
 
-def _second(world: World, worker: Worker, second: int, *, refused: Callable[[int], bool]) -> Counter[str]:
-    """Ten jobs a second come, and are given in four looks; calls at the first choice may be refused for a second."""
-    put(world, 10)
-    served: Counter[str] = Counter()
-    for _ in range(4):
-        given = worker.claim(20)
-        served += by_pool(given)
+def _looks(world: World, *, seconds: float, refused: Callable[[float], bool]) -> list[tuple[float, Counter[str]]]:
+    """Jobs come before each look, and all are given; the first choice may refuse its calls. When, and how many were."""
+    clock, worker = PoolTime(world), world.worker(BOTH)
+    looks: list[tuple[float, Counter[str]]] = []
+    for number in range(int(seconds / LOOK_SECONDS)):
+        now = number * LOOK_SECONDS
+        put(world, JOBS)
+        clock.set(now)
+        given = worker.claim(2 * JOBS)
+        served = by_pool(given)
+        clock.set(now + CALL_SECONDS)
         for claim in given:
             sent(world, claim)
-        if refused(second):
-            turned_away = [claim for claim in given if claim.pool == FIRST]
-            for claim in turned_away:
-                refuse(world, seconds=0.5)
-                worker.requeue(claim)
-            served["refused"] += len(turned_away)
-        pass_time(world, 0.25)
-    return served
+        if refused(now):
+            served["refused"] = _turn_away(world, worker, given)
+        looks.append((now, served))
+    return looks
+
+
+def _turn_away(world: World, worker: Worker, given: tuple[Claim, ...]) -> int:
+    """Return how many calls the first choice refused; their jobs go back."""
+    turned_away = [claim for claim in given if claim.pool == FIRST]
+    for claim in turned_away:
+        refuse(world, seconds=0.5)
+        worker.requeue(claim)
+    return len(turned_away)
 
 
 def test_the_ways_of_a_job_are_its_models_worded_with_their_tokens() -> None:
