@@ -3,7 +3,7 @@
 import pytest
 from queue_world import Worker, World, plan, pool
 
-from imagequeue.queue import pools
+from imagequeue.queue import budget, pools
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.reported import read_reported
 
@@ -93,6 +93,21 @@ def test_a_suspended_pool_gives_nothing_and_says_why(world: World, for_us: int) 
     assert answer.claims == ()
     assert answer.wait_us is None
     assert state(world).suspended == "insufficient_quota: pay"
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"), [("insufficient_quota: pay", (0, (False,))), (budget.PREFIX + "a cap", (0, (True,)))]
+)
+def test_a_claimed_call_is_kept_back_by_a_suspension_unless_that_is_for_want_of_money(
+    world: World, reason: str, answer: tuple[int, tuple[bool]]
+) -> None:
+    """A pool is suspended for want of money because the claimed calls hold it: they are sent."""
+    world.put()
+    worker = world.worker()
+    (claim,) = worker.claim()
+    world.do(pools.suspend(world.scripts, NAME, reason=reason, for_us=50_000_000))
+    asked = worker.claims.permit(NAME, [(claim, 1, 0)], image_us=0, token_us=0, burst_us=0)
+    assert world.do(asked) == answer
 
 
 def test_a_suspension_for_a_time_ends_by_itself(world: World) -> None:

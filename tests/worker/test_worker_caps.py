@@ -187,3 +187,13 @@ def imagequeue(site: WorkerSite, *words: str) -> str:
     ended = run("imagequeue.producer.main", *words, environ={**site.environ, "COLUMNS": "300"})
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def test_calls_whose_money_is_held_are_made_although_the_next_one_meets_the_cap(site: WorkerSite) -> None:
+    """A crowd meets the organization's cap at once: it is used to within one image, and no hold is given back."""
+    org_month(site, "0.21")
+    for _ in range(40):
+        site.put()
+    site.burst()
+    summary = with_ledger(site, lambda ledger: ledger.summary()).total
+    assert (summary.settled_nano, summary.held_nano, summary.voided_nano) == (200_000_000, 0, 0)

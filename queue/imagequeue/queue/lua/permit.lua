@@ -6,7 +6,9 @@
 -- was late comes out together. So every send of every worker is charged here again, against the ceiling itself.
 -- Pool fields: sent_tat, sent_token_tat (settle corrects it by the tokens that were used). Of a pool that waits for its probe only the probe is sent; the others follow PROBE_US later.
 -- Returns {microseconds until the first that has to wait may ask again (0 = none), answer for each job}, an answer being
--- 1 = send it, 0 = ask again, -1 = give it back: another's by now, cancelled, too late, or its pool is paused.
+-- 1 = send it, 0 = ask again, -1 = give it back: another's by now, cancelled, too late, or its pool is paused or suspended.
+-- A suspension for want of money keeps back nothing here: these calls hold their money, which is why others find none.
+local BUDGET = 'budget: ' -- how such a reason begins (budget.py)
 local PROBE_US = 1000000 -- a refusal comes faster
 local worker, pool, burst_us = ARGV[3], pool_key(ARGV[4]), tonumber(ARGV[7])
 local now = now_us()
@@ -18,8 +20,8 @@ local factor = factor_now(tonumber(fields[2] or '1'), tonumber(fields[3] or '0')
 local image_us, token_us = tonumber(ARGV[5]) / factor, tonumber(ARGV[6]) / factor
 local probe = tonumber(fields[5] or '0') > now and fields[6]
 local suspended_until = tonumber(fields[8] or '0')
-local closed = tonumber(fields[4] or '0') > now
-  or (fields[7] and fields[7] ~= '' and (suspended_until == 0 or suspended_until > now))
+local suspended = fields[7] and fields[7] ~= '' and string.sub(fields[7], 1, #BUDGET) ~= BUDGET
+local closed = tonumber(fields[4] or '0') > now or (suspended and (suspended_until == 0 or suspended_until > now))
 
 local function is_over(id, delivery)
   local claim = redis.call('HGET', claims_key(worker), id)
