@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -21,8 +21,10 @@ from imagequeue.producer.checkup import finding as finding_module
 from imagequeue.producer.checkup.finding import Finding, guarded, ok
 from imagequeue.producer.checkup.machine import judge_files
 from imagequeue.producer.checkup.orgs import check_models, judge_answer
+from imagequeue.producer.checkup.pools import judge_status
 from imagequeue.producer.checkup.queue_server import ServerFacts, judge
 from imagequeue.producer.checkup.storage import judge_space
+from imagequeue.queue.status import CacheStatus, PoolStatus, QueueStatus, Status, Totals, WorkerStatus
 
 GOOD = ServerFacts(
     name="Valkey",
@@ -56,6 +58,7 @@ def test_a_good_server_is_all_right() -> None:
         ({"eviction": "allkeys-lru", "memory_bytes_max": 1 << 30}, "fail", "noeviction"),
         ({"eviction": "volatile-lru"}, "warn", "noeviction"),
         ({"memory_bytes": 900, "memory_bytes_max": 1_000}, "warn", "raise maxmemory"),
+        ({"memory_bytes": 1_000, "memory_bytes_max": 1_000}, "fail", "refuses new jobs"),
         ({"append_only": False}, "fail", "appendonly"),
         ({"append_only_ok": False}, "fail", "append-only file failed"),
         ({"fsync": "no"}, "warn", "everysec"),
@@ -71,6 +74,44 @@ def test_every_risk_of_a_server_is_found(changes: dict[str, object], status: str
     assert [one.status for one in wrong] == [status]
     assert said in f"{wrong[0].says} {wrong[0].do}"
     assert wrong[0].do
+
+
+MOMENT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+POOL = PoolStatus(
+    name="main|m", org="main", models=("m",), images_per_minute=5.0, tokens_per_minute=None, source="", factor=1.0,
+    pace_images_per_minute=4.5, used_share=None, paused_until=None, pause_reason="", suspended="",
+    suspended_until=None, images_started=0, calls_refused=0,
+)  # fmt: skip
+LOW = QueueStatus(
+    name="m.low", model="m", priority="low", queued=7, running=0, waiting=0, parked=0, failed=0, oldest_s=1.0,
+    served=True,
+)  # fmt: skip
+WORKER = WorkerStatus(name="w", host="h", pid=1, state="idle", note="", in_flight=0, lease_until=MOMENT)
+RUNNING = Status(
+    at=MOMENT, suspended=False, totals=Totals(queued=7, running=0, waiting=0, parked=0, failed=0), queues=(LOW,),
+    pools=(POOL,), workers=(WORKER,), held_tenants=(),
+    cache=CacheStatus(window_s=60, made=0, stored=0, joined=0, hit_rate=None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"pools": (replace(POOL, suspended="insufficient_quota: pay"),)}, "fail", "insufficient_quota: pay"),
+        ({"pools": (replace(POOL, suspended="cap", suspended_until=MOMENT),)}, "warn", "2026-11-22T12:00"),
+        ({"pools": (replace(POOL, unserved="m, asked for again soon"),)}, "fail", "does not serve m, asked"),
+        ({"suspended": True, "suspended_reason": "deploy"}, "warn", "deploy"),
+        ({"queues": (replace(LOW, suspended="rest"),)}, "warn", "resume --queue m.low"),
+        ({"workers": (replace(WORKER, note="ledger: locked"),)}, "fail", "w: ledger: locked"),
+        ({"workers": ()}, "fail", "7 jobs are queued and no worker runs"),
+    ],
+)
+def test_what_keeps_jobs_from_starting_is_found(changes: dict[str, object], status: str, said: str) -> None:
+    assert statuses(judge_status(RUNNING)) == {"ok"}
+    [found] = judge_status(replace(RUNNING, **changes))  # type: ignore[arg-type]  # test data
+    assert found.status == status
+    assert said in f"{found.says} {found.do}"
+    assert found.do
 
 
 @pytest.mark.parametrize(

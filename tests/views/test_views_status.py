@@ -1,11 +1,15 @@
 """The status counts what is in each place, and shows pools, workers and held tenants as they are."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from views_stage import MODEL, Stage, on_stage
 
+from imagequeue.config.clock import iso
 from imagequeue.config.settings import Settings
+from imagequeue.producer.commands.status_view import sections
 from imagequeue.queue import pools, tenants
+from imagequeue.queue.reported import GONE_SECONDS, report_gone
 from imagequeue.queue.tenants import TenantHold
 
 POOL = f"main|{MODEL}"
@@ -65,5 +69,23 @@ def test_a_pool_configured_elsewhere_is_shown_without_a_ceiling(settings: Settin
         status = await stage.client.status()
         pool = next(pool for pool in status.pools if pool.org == "theirs")
         assert (pool.images_per_minute, pool.source, pool.suspended) == (None, "configured elsewhere", "budget: month")
+
+    on_stage(settings, play)
+
+
+def test_a_pool_whose_model_the_provider_does_not_serve_says_so_and_until_when(settings: Settings) -> None:
+    async def play(stage: Stage) -> None:
+        at, scripts = datetime.now(UTC), stage.queue.scripts
+        await report_gone(scripts, "main", MODEL, reason="model_not_found: no such model", at=iso(at))
+        status = await stage.client.status()
+        pool = next(pool for pool in status.pools if pool.name == POOL)
+        again = at + timedelta(seconds=GONE_SECONDS)
+        said = f"{MODEL}, asked for again from {again:%H:%M:%S} UTC on: model_not_found: no such model"
+        assert (pool.unserved, pool.models, pool.source) == (said, (), "no model of it is served now")
+        shown = [str(cell) for section in sections(status) for row in section.rows for cell in row]
+        assert f"not served: {said}" in shown
+        await report_gone(scripts, "main", MODEL, reason="old", at=iso(at - timedelta(seconds=GONE_SECONDS + 1)))
+        pool = next(pool for pool in (await stage.client.status()).pools if pool.name == POOL)
+        assert (pool.unserved, pool.images_per_minute) == ("", 10_000)
 
     on_stage(settings, play)

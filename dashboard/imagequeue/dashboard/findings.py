@@ -153,6 +153,8 @@ def _about_pools(status: Json, now: datetime) -> Iterable[Finding]:
         elif until is not None and until > now:
             left = span((until - now).total_seconds())
             yield Finding(level="warn", text=f"{name} is paused for {left}: {text_at(pool, 'pause_reason')}")
+        elif text_at(pool, "unserved"):
+            yield Finding(level="bad", text=f"{name} is refused a model: {text_at(pool, 'unserved')}")
         elif text_at(pool, "trouble"):
             yield Finding(level="warn", text=f"Calls of {name} fail: {text_at(pool, 'trouble')}")
 

@@ -7,7 +7,7 @@ name, and a share learned from refusals at pace (pool.lua), which comes back by 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from imagequeue.config.catalog import Limits
@@ -24,11 +24,19 @@ SHARE_STEPS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gone:
+    """That a model is not served, in its provider's own words, and until when that counts."""
+
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reported:
-    """What providers said. `limits` and `lowered` go by pool name; `gone` holds (organization, model), said lately."""
+    """What providers said. `limits` and `lowered` go by pool name, `gone`, said lately, by (organization, model)."""
 
     limits: Mapping[str, Limits]
-    gone: frozenset[tuple[str, str]]
+    gone: Mapping[tuple[str, str], Gone]
     lowered: Mapping[str, Lowered]
 
 
@@ -43,7 +51,7 @@ async def read_reported(scripts: Scripts) -> Reported:
     limits, gone, said, learned, (seconds, _) = await pipe.execute()
     return Reported(
         limits={text(name): _limits(value) for name, value in limits.items()},
-        gone=frozenset(_pair(text(field)) for field, value in gone.items() if _is_gone(value, int(seconds))),
+        gone={_pair(text(field)): _gone(value) for field, value in gone.items() if _is_gone(value, int(seconds))},
         lowered=_lowered(said, learned, int(seconds)),
     )
 
@@ -132,6 +140,12 @@ def _limits(value: bytes) -> Limits:
         tokens_per_minute=stored["tokens_per_minute"],
         source=stored["source"],
     )
+
+
+def _gone(value: bytes) -> Gone:
+    said = json.loads(value)
+    until = datetime.fromisoformat(said["at"]) + timedelta(seconds=GONE_SECONDS)
+    return Gone(reason=str(said["reason"]), until=until.astimezone(UTC))
 
 
 def _is_gone(value: bytes, now_seconds: int) -> bool:

@@ -36,4 +36,5 @@ async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> 
         share_low=settings.share_low,
         tenant_weights=settings.tenant_weights,
         workers=int(workers),
+        gone=reported.gone,
     )

@@ -37,7 +37,8 @@ class PoolStatus:
     the ceiling divided by the share that it does not answer, of the pool's models; None without a ceiling or images.
     `lowered` says why the ceilings are below the known ones, or why the pace is; empty when neither is. `source` says
     whence the ceilings are, with that. `trouble` is what the latest call that brought no images came to, of the last
-    minute; empty when there was none.
+    minute; empty when there was none. `unserved`: models of the pool that the provider said it does not serve, until
+    when that counts, and its words; empty when there is none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PoolStatus:
     effective_images_per_minute: float | None = None
     lowered: str = ""
     trouble: str = ""
+    unserved: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

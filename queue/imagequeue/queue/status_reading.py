@@ -17,7 +17,7 @@ from imagequeue.queue import budget
 from imagequeue.queue import pools as pool_states
 from imagequeue.queue.ceilings import Pool
 from imagequeue.queue.image_sources import ImageSources, read_sources
-from imagequeue.queue.pools import PoolState
+from imagequeue.queue.pools import PoolState, pool_name
 from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.server import trouble
@@ -63,13 +63,22 @@ class StatusReader:
             suspended=scene.all_suspended,
             totals=totals_of(queues),
             queues=queues,
-            pools=_with_cache(_pools(scene, states, rates, self._settings.pace_fraction), sources),
+            pools=_with_cache(self._pools(scene, states, rates), sources),
             workers=await _workers(self._scripts),
             held_tenants=tuple(map(_held, scene.holds.values())),
             cache=sources.status(),
             suspended_reason=scene.suspended_queues.get(ALL, "") if scene.all_suspended else "",
             server=trouble(await self._scripts.redis.info()),
         )
+
+    def _pools(self, scene: Scene, states: Mapping[str, PoolState], rates: Mapping[str, float]) -> Sequence[PoolStatus]:
+        configured = {pool.name: pool for pool in scene.pools}
+        unserved = _unserved(scene, self._catalog)
+        names = dict.fromkeys([*configured, *sorted({*states, *unserved})])
+        state = {name: states.get(name) or PoolState(name=name) for name in names}
+        fraction, now_us = self._settings.pace_fraction, scene.now.timestamp() * 1_000_000
+        found = [_pool(name, configured.get(name), state[name], rates.get(name), fraction, now_us) for name in names]
+        return [_without(pool, unserved[pool.name]) if pool.name in unserved else pool for pool in found]
 
     def _rates(self, starts: dict[str, int]) -> dict[str, float]:
         """Images a minute by pool over the samples of the last minute; empty at the first look."""
@@ -130,16 +139,18 @@ async def _oldest_us(scripts: Scripts, queue: str, scene: Scene) -> float | None
     return float(found) if found else None
 
 
-def _pools(
-    scene: Scene, states: Mapping[str, PoolState], rates: Mapping[str, float], fraction: float
-) -> tuple[PoolStatus, ...]:
-    configured = {pool.name: pool for pool in scene.pools}
-    names = [*configured, *(name for name in sorted(states) if name not in configured)]
-    now_us = scene.now.timestamp() * 1_000_000
-    return tuple(
-        _pool(name, configured.get(name), states.get(name) or PoolState(name=name), rates.get(name), fraction, now_us)
-        for name in names
-    )
+def _unserved(scene: Scene, catalog: Catalog) -> dict[str, str]:
+    """What each pool's provider said it does not serve."""
+    found: dict[str, list[str]] = {}
+    for (org, name), gone in sorted(scene.gone.items()):
+        if (model := catalog.models.get(name)) is not None:
+            words = f"{name}, asked for again from {gone.until:%H:%M:%S} UTC on: {gone.reason}"
+            found.setdefault(pool_name(org, model.limit_group), []).append(words)
+    return {pool: "; ".join(words) for pool, words in found.items()}
+
+
+def _without(pool: PoolStatus, unserved: str) -> PoolStatus:
+    return replace(pool, unserved=unserved, source=pool.source if pool.models else "no model of it is served now")
 
 
 def _with_cache(pools: Sequence[PoolStatus], sources: ImageSources) -> tuple[PoolStatus, ...]:

@@ -11,6 +11,7 @@ from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.forecast import Rival, Stream, seconds_until, slowed_seconds
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
+from imagequeue.queue.reported import Gone
 from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
 from imagequeue.queue.views import Reason, Waiting
@@ -38,6 +39,7 @@ class Scene:
     share_default: float = 0.05
     share_low: float = 0.01
     tenant_weights: Mapping[str, float] = field(default_factory=dict)
+    gone: Mapping[tuple[str, str], Gone] = field(default_factory=dict)
 
     def pools_for(self, model: str) -> list[Pool]:
         """Return the pools that serve a model."""

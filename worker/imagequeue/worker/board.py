@@ -92,7 +92,7 @@ class Board:
         reported = await read_reported(scripts)
         suspended = frozenset(await suspended_queues(scripts))
         told_meanwhile = self._gone - gone_before
-        now = (reported.gone | told_meanwhile, reported.limits, reported.lowered, suspended)
+        now = (told_meanwhile.union(reported.gone), reported.limits, reported.lowered, suspended)
         if now != (self._gone, self._reported, self._lowered, self._suspended) or not names <= self._known:
             self._known |= names
             self._gone, self._reported, self._lowered, self._suspended = now

@@ -13,7 +13,7 @@ from imagequeue.dashboard.html import Html, el, join
 from imagequeue.dashboard.layout import ROOT, badge, empty, note, part, table, user_text
 from imagequeue.dashboard.pages.advice import advice_section
 from imagequeue.dashboard.shown import NONE, count, fine_share, moment, plural, share, span, usd
-from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, usd_at
+from imagequeue.dashboard.values import Json, count_at, moment_at, number_at, rows_at, text_at, texts_at, usd_at
 
 CAPS_MAX = 20
 """The fullest so many are shown."""
@@ -191,6 +191,8 @@ def pool_state(pool: Json, now: datetime) -> Html:
         return badge("suspended", "bad")
     if until is not None and until > now:
         return badge(f"paused for {span((until - now).total_seconds())}", "warn")
+    if text_at(pool, "unserved") and not texts_at(pool, "models"):
+        return badge("not served", "bad")
     factor = number_at(pool, "factor")
     if factor is not None and factor < 1:
         return badge(f"slowed to {share(factor)}", "warn")

@@ -10,6 +10,7 @@ from imagequeue.config.settings import Settings, load_settings
 from imagequeue.producer.checkup.finding import Finding, fail, guarded, ok
 from imagequeue.producer.checkup.machine import check_machine
 from imagequeue.producer.checkup.orgs import check_models, check_orgs
+from imagequeue.producer.checkup.pools import check_pools
 from imagequeue.producer.checkup.provider import check_provider
 from imagequeue.producer.checkup.queue_server import check_server
 from imagequeue.producer.checkup.storage import check_ledger, check_store
@@ -29,6 +30,7 @@ async def _check(settings: Settings, today: date) -> list[Finding]:
     catalog = load_catalog(settings.catalog)
     groups = await asyncio.gather(
         guarded("server", check_server(settings)),
+        guarded("pools", check_pools(settings)),
         guarded("ledger", check_ledger(settings)),
         guarded("store", check_store(settings)),
         guarded("webhooks", check_webhooks(settings)),

@@ -74,8 +74,10 @@ def _memory(facts: ServerFacts) -> list[Finding]:
         do = "set maxmemory-policy noeviction"
         return [fail(check, drops, do) if facts.memory_bytes_max else warn(check, f"{drops} once maxmemory is set", do)]
     if facts.memory_bytes_max and facts.memory_bytes > MEMORY_SHARE_MAX * facts.memory_bytes_max:
-        used = f"{facts.memory_bytes} of {facts.memory_bytes_max} bytes are used; a full server refuses jobs"
-        return [warn(check, used, "raise maxmemory")]
+        used = f"{facts.memory_bytes} of {facts.memory_bytes_max} bytes are used"
+        if facts.memory_bytes >= facts.memory_bytes_max:
+            return [fail(check, f"it is full, and refuses new jobs: {used}", "raise maxmemory")]
+        return [warn(check, f"{used}; a full server refuses jobs", "raise maxmemory")]
     return [ok(check, "nothing is evicted (noeviction)")]
 
 

@@ -81,7 +81,7 @@ def notes(status: Status) -> list[str]:
 
 
 def _concerns(pool: PoolStatus, models: set[str]) -> bool:
-    return bool(models & set(pool.models)) or pool.images_started > 0 or bool(pool.suspended)
+    return bool(models & set(pool.models)) or pool.images_started > 0 or bool(pool.suspended or pool.unserved)
 
 
 def _queue(queue: QueueStatus) -> tuple[Cell, ...]:
@@ -135,6 +135,8 @@ def _pool_state(pool: PoolStatus) -> Cell:
         return Text(f"suspended{until}: {pool.suspended}", style="red")
     if pool.paused_until:
         return Text(f"paused until {moment(pool.paused_until)}: {pool.pause_reason}", style="yellow")
+    if pool.unserved:
+        return Text(f"open, without {pool.unserved}" if pool.models else f"not served: {pool.unserved}", style="red")
     if pool.trouble:
         return Text(f"open, a call failed: {pool.trouble}", style="yellow")
     if pool.lowered:

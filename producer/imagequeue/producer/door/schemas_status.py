@@ -57,6 +57,7 @@ POOL_EXAMPLE: Final = {
     "effective_images_per_minute": 5555.556,
     "lowered": "",
     "trouble": "",
+    "unserved": "",
 }
 WORKER_EXAMPLE: Final = {
     "name": "host-1-4711",

@@ -33,7 +33,7 @@ def status_of_tenant(
 def _pool(pool: PoolStatus) -> PoolStatus:
     """A pool without what its organization spent, and without what came of others' calls."""
     short = budget.read(pool.suspended)
-    return replace(pool, trouble="", suspended=pool.suspended if short is None else budget.TO_TENANT)
+    return replace(pool, trouble="", unserved="", suspended=pool.suspended if short is None else budget.TO_TENANT)
 
 
 def _without_sums(pools: object) -> Sequence[Mapping[str, object]]:
