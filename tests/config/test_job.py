@@ -149,3 +149,19 @@ def test_a_price_ceiling_is_exact() -> None:
 
 def test_queue_names_are_model_and_priority() -> None:
     assert queue_name("dall-e-3", "high") == "dall-e-3.high"
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted"),
+    [
+        ({"tenant": "a b"}, "tenant: 1 to 64 letters, digits and _ . : @ / - are accepted, a letter or digit first"),
+        ({"size": "\uff19x9"}, "size: 1 to 32 letters, digits and _ . - are accepted, a letter or digit first"),
+        ({"webhook": "ftp://x"}, "webhook: an http(s) address is accepted"),
+        ({"deadline": "soon"}, "deadline: a time in ISO 8601 is needed, e.g. 2026-11-22T18:00:00Z"),
+        ({"max_cost_usd": "0.0000000001"}, "max_cost_usd: finer than a nano-dollar: '1E-10'"),
+    ],
+)
+def test_a_refusal_says_what_is_accepted_in_words(fields: dict[str, object], accepted: str) -> None:
+    with pytest.raises(JobRefused) as refused:
+        parse_job({"prompt": "x", **fields})
+    assert str(refused.value) == accepted

@@ -112,6 +112,8 @@ def test_refusals_raise_the_clients_own_errors(stack: Stack) -> None:
             ({"size": "1x1"}, "size"),
             ({"stream": True}, "stream"),
             ({"moderation": "low"}, "moderation"),
+            ({"user": "u" * 513}, "user"),
+            ({"extra_body": {"safety_identifier": 5}}, "safety_identifier"),
             ({"extra_body": {"promt": "y"}}, "promt"),
             ({"extra_headers": {"X-ImageQueue-Priority": "urgent"}}, "X-ImageQueue-Priority"),
             ({"extra_headers": {"X-ImageQueue-Patience": "long"}}, "X-ImageQueue-Patience"),
@@ -137,7 +139,16 @@ def test_refusals_of_edits_raise_the_clients_own_errors(stack: Stack) -> None:
         client.images.edit(**{"model": "gpt-image-2", "prompt": "x", "quality": "low", "image": png()} | fields)  # type: ignore[call-overload]  # a test's fields
 
     with official(stack) as client:
-        for fields, param in (({"size": "1x1"}, "size"), ({"n": 99}, "n"), ({"image": b"<svg/>"}, "image")):
+        gif = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(gif, "GIF")
+        wrong: tuple[tuple[dict[str, object], str], ...] = (
+            ({"size": "1x1"}, "size"),
+            ({"n": 99}, "n"),
+            ({"image": b"<svg/>"}, "image"),
+            ({"image": gif.getvalue()}, "image"),
+            ({"model": "dall-e-3", "quality": "standard"}, "model"),
+        )
+        for fields, param in wrong:
             with pytest.raises(openai.BadRequestError) as refused:
                 edit(client, **fields)
             assert refused.value.param == param

@@ -153,6 +153,14 @@ def test_a_request_becomes_a_job() -> None:
             read_request(body, Headers(), None)
 
 
+def test_headers_are_read_as_utf_8_where_they_are_that() -> None:
+    """As Go, Rust, curl and most others send what is not ASCII; the framework reads bytes as Latin-1."""
+    raw = [(b"x-imagequeue-tag-team", "caf\u00e9 \u732b".encode()), (b"x-imagequeue-tag-old", b"caf\xe9")]
+    wanted = read_request({"prompt": "x"}, Headers(raw=[*raw, (b"idempotency-key", "k\u00e9".encode())]), None)
+    assert wanted.job.tags == {"team": "caf\u00e9 \u732b", "old": "caf\u00e9"}
+    assert wanted.job.idempotency_key == "k\u00e9"
+
+
 def test_the_log_has_no_keys_and_no_text_from_paths() -> None:
     _, token = new_token()
     assert shown_path(f"/v1/jobs/{token}") == "/v1/jobs/iq_..."

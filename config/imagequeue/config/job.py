@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
@@ -52,8 +53,17 @@ CacheUse = Literal["off", "use", "refresh"]
 Delivery = Literal["now", "batch", "auto"]
 OnDoubt = Literal["retry", "hold"]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,63}$")]
-Parameter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,63}$"
+PARAMETER_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$"
+WEBHOOK_PATTERN: Final = r"^https?://"
+PATTERN_WORDS: Final[Mapping[str, str]] = {
+    NAME_PATTERN: "1 to 64 letters, digits and _ . : @ / - are accepted, a letter or digit first",
+    PARAMETER_PATTERN: "1 to 32 letters, digits and _ . - are accepted, a letter or digit first",
+    WEBHOOK_PATTERN: "an http(s) address is accepted",
+}
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Parameter = Annotated[str, StringConstraints(pattern=PARAMETER_PATTERN)]
 
 
 def _aware(moment: datetime) -> datetime:
@@ -157,7 +167,7 @@ class Job(BaseModel):
     max_attempts: Annotated[Whole, Field(ge=1, le=ATTEMPTS_MAX)] = 5
     max_cost_usd: Annotated[Decimal, AfterValidator(_usd)] | None = None
     on_doubt: OnDoubt = "retry"
-    webhook: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
+    webhook: Annotated[str, StringConstraints(pattern=WEBHOOK_PATTERN, max_length=2048)] | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(_small)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -204,7 +214,17 @@ def refusal(error: ValidationError) -> JobRefused:
         return JobRefused(field, f"unknown field{meant}; known are {', '.join(Job.model_fields)}")
     if first["type"] in {"model_type", "dict_type"}:
         return JobRefused(field, "a JSON object is needed")
-    return JobRefused(field, first["msg"].removeprefix("Value error, "))
+    accepted = _accepted(first["type"], first.get("ctx", {}))
+    return JobRefused(field, accepted or first["msg"].removeprefix("Value error, "))
+
+
+def _accepted(kind: str, context: Mapping[str, Any]) -> str | None:
+    """Say what is accepted where the validator's own words only say what it met."""
+    if kind == "string_pattern_mismatch":
+        return PATTERN_WORDS.get(context["pattern"])
+    if kind.startswith("datetime"):
+        return "a time in ISO 8601 is needed, e.g. 2026-11-22T18:00:00Z"
+    return None
 
 
 def queue_name(model: str, priority: str) -> str:

@@ -16,12 +16,12 @@ def parse_usd(text: str | int | Decimal) -> NanoUsd:
     try:
         dollars = Decimal(text)
     except InvalidOperation as error:
-        raise ValueError(f"not an amount of dollars: {text!r}") from error
+        raise ValueError(f"not an amount of dollars: {str(text)!r}") from error
     if not dollars.is_finite() or abs(dollars) > USD_MAX:
-        raise ValueError(f"not an amount of dollars: {text!r}")
+        raise ValueError(f"not an amount of dollars: {str(text)!r}")
     nano = int(dollars * NANO_PER_USD)
     if Decimal(nano).scaleb(-NANO_DECIMALS) != dollars:  # compared exactly; the product above may have been rounded
-        raise ValueError(f"finer than a nano-dollar: {text!r}")
+        raise ValueError(f"finer than a nano-dollar: {str(text)!r}")
     return NanoUsd(nano)
 
 

@@ -10,6 +10,7 @@ from imagequeue.producer.door.problems import Problem, too_large
 
 JSON_BYTES_MAX: Final = 1_048_576
 BULK_BYTES_MAX: Final = 209_715_200
+PLAIN: Final = ("", "identity")
 
 
 async def read_json(request: Request, *, empty: object = ..., bytes_max: int = JSON_BYTES_MAX) -> object:
@@ -30,7 +31,8 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
 
 
 async def counted(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
-    """Yield a body as it comes; Problem 413 when there is more than `bytes_max`, promised or real."""
+    """Yield a body as it comes; Problem 413 when there is more than `bytes_max`, promised or real, 400 when packed."""
+    check_plain(request)
     promised = request.headers.get("content-length", "")
     if promised.isdecimal() and int(promised) > bytes_max:
         raise too_large(bytes_max)
@@ -41,3 +43,11 @@ async def counted(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
             raise too_large(bytes_max)
         if chunk:
             yield chunk
+
+
+def check_plain(request: Request) -> None:
+    """Problem 400 for a body that says it is compressed: none is unpacked, since a few bytes may become gigabytes."""
+    packed = request.headers.get("content-encoding", "").strip().lower()
+    if packed not in PLAIN:
+        message = "Content-Encoding: bodies are accepted as they are, not compressed"
+        raise Problem(400, message, code="invalid_value", param="Content-Encoding", headers={"Connection": "close"})

@@ -16,7 +16,7 @@ from imagequeue.producer.door.cursors import opened, sealed
 from imagequeue.producer.door.parts import Asked
 from imagequeue.producer.door.problems import CLIENT_GONE, Problem, not_of_tenant
 from imagequeue.producer.door.prompts import findings_of
-from imagequeue.producer.door.queries import check_known, job_query, wait_seconds
+from imagequeue.producer.door.queries import check_known, header_text, job_query, wait_seconds
 from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import page_json, tenant_of, view_json
 from imagequeue.producer.door.submitting import entries_of, entry_of, records_of, submit, taken_in
@@ -48,7 +48,8 @@ async def create_jobs(asked: Asked) -> Response:
     """Queue one job or a list of them, all or none checked; 202 with their ids."""
     check_known(asked.request.query_params, ())
     body = await read_json(asked.request)
-    key = asked.request.headers.get(IDEMPOTENCY_KEY)
+    given = asked.request.headers.get(IDEMPOTENCY_KEY)
+    key = None if given is None else header_text(given)
     if isinstance(body, list):
         return await _create_many(asked, body, key)
     body = await taken_in(asked.door, asked.caller, body)

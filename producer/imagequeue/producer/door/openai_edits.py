@@ -52,12 +52,23 @@ async def _serve(asked: Asked, operation: Operation) -> Response:
     check_known(asked.request.query_params, ())
     tenant = tenant_of(asked.request.headers, asked.caller.tenant) or TENANT
     asked.caller.check_owns(tenant)
-    if is_form(asked.request):
+    as_form = is_form(asked.request)
+    if as_form:
         async with read_form(asked.request) as form:
             body = await _of_form(asked, tenant, form)
     else:
         body = await _of_json(asked, tenant)
-    return await serve(asked, body, operation)
+    try:
+        return await serve(asked, body, operation)
+    except JobRefused as error:
+        raise JobRefused(_own_name(error.field, as_form=as_form), error.message) from error
+
+
+def _own_name(field: str, *, as_form: bool) -> str:
+    """Return what the image API calls a job's field: its path is the operation, a form has `image`."""
+    if field == "operation":
+        return "model"
+    return "image" if as_form and field.partition(".")[0] == "images" else field
 
 
 async def _of_form(asked: Asked, tenant: str, form: Form) -> Mapping[str, object]:

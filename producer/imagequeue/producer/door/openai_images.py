@@ -7,7 +7,8 @@ it unless its call was sent.
 import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ from starlette.routing import Route
 
 from imagequeue.config.errors import ImageQueueError, StoreUnavailable
 from imagequeue.config.job import Operation
+from imagequeue.producer.client import JobHandle
 from imagequeue.producer.door.bodies import read_json
 from imagequeue.producer.door.links import signed
 from imagequeue.producer.door.openai_answer import failure, success
@@ -41,7 +43,8 @@ from imagequeue.producer.door.serving import route
 from imagequeue.producer.door.showing import image_url
 from imagequeue.producer.door.sketching import until_ended
 from imagequeue.producer.door.submitting import entry_of_job, submit
-from imagequeue.producer.door.waiting import ClientGone, unless_gone, wait_for_end
+from imagequeue.producer.door.waiting import ClientGone, queue_status, unless_gone, wait_for_end
+from imagequeue.queue.acts import NotPossible
 from imagequeue.queue.entries import Entry
 from imagequeue.queue.hits import has_stored
 from imagequeue.queue.sketches import listening
@@ -55,6 +58,9 @@ UNKNOWN_WAIT_SECONDS: Final = 60.0
 AFTER_CALL_SECONDS: Final = 30.0
 """Between a call's answer and the job's end: images are stored and booked."""
 JOB_HEADER: Final = "X-ImageQueue-Job"
+CANCELED: Final = "canceled"
+STARTED: Final = "started"
+"""RQ's words."""
 
 log = structlog.get_logger("imagequeue.door")
 
@@ -86,9 +92,9 @@ async def _served(asked: Asked, wanted: Wanted, entry: Entry, patience: float) -
     await _check_line(asked, entry, patience)
     if entry.job.partial_images:
         return await _sketched(asked, wanted, entry, patience)
-    handle = (await submit(asked.door, asked.caller, [entry]))[0]
+    handle = await _queued(asked, entry)
     try:
-        view = await unless_gone(asked.request, _ended(asked, handle.id, patience))
+        view = await unless_gone(asked.request, _ended(asked, handle, patience))
     except (ClientGone, asyncio.CancelledError):
         await _give_up(asked, handle.id, created=handle.created)
         return Response(status_code=CLIENT_GONE)
@@ -102,8 +108,8 @@ async def _sketched(asked: Asked, wanted: Wanted, entry: Entry, patience: float)
     """Answer with events from the first sketch on; without one, as if none had been asked for."""
     async with AsyncExitStack() as stack:
         heard = await stack.enter_async_context(listening(asked.door.scripts, entry.id))
-        handle = (await submit(asked.door, asked.caller, [entry]))[0]
-        told = until_ended(heard, _ended(asked, handle.id, patience))
+        handle = await _queued(asked, entry)
+        told = until_ended(heard, _ended(asked, handle, patience))
         stack.push_async_callback(told.aclose)
         try:
             first = await unless_gone(asked.request, anext(told))
@@ -150,11 +156,27 @@ def _entry(asked: Asked, wanted: Wanted) -> Entry:
     return entry
 
 
+async def _queued(asked: Asked, entry: Entry) -> JobHandle:
+    """Queue a job, again if the same request had it cancelled by hanging up or by its patience: then it is made anew.
+
+    What was cancelled cost nothing and has no images. Its key comes back when a client sends its call again.
+    """
+    handle = (await submit(asked.door, asked.caller, [entry]))[0]
+    if handle.created or await queue_status(asked.door, handle.id) != CANCELED:
+        return handle
+    with suppress(NotPossible):  # another request with this key was quicker
+        await asked.door.acts.retry(handle.id)
+    return replace(handle, created=True)
+
+
 async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> None:
     """Problem 429 before anything is queued, when the line is longer than the client's patience; 404 without a line.
 
-    What a stored result answers stands in no line. A door that has no organizations cannot know what is served.
+    What a stored result answers stands in no line, what a key names already stands in no other. A door that has no
+    organizations cannot know what is served.
     """
+    if entry.job.idempotency_key is not None and await queue_status(asked.door, entry.id) not in (None, CANCELED):
+        return
     flight = entry.flight
     if flight is not None and flight.mode == "use" and await has_stored(asked.door.scripts, flight.form):
         return
@@ -170,16 +192,12 @@ async def _check_line(asked: Asked, entry: Entry, patience_seconds: float) -> No
     raise too_many(message, expected - patience_seconds if known else UNKNOWN_WAIT_SECONDS)
 
 
-async def _ended(asked: Asked, job_id: str, patience_seconds: float) -> JobView:
+async def _ended(asked: Asked, handle: JobHandle, patience_seconds: float) -> JobView:
     """Wait for the start as long as patience lasts, for the end of a call that has begun as long as calls may take."""
-    door = asked.door
+    door, job_id = asked.door, handle.id
     if await wait_for_end(door, job_id, patience_seconds):
         return await door.reader.view(job_id)
-    acted = await door.acts.cancel(job_id)
-    if acted.status == "cancelled" and door.announcements.closing:
-        raise unavailable("the door is closing and the job had not started; it was cancelled, send it again")
-    if acted.status == "cancelled":
-        raise _too_late(patience_seconds)
+    await _out_of_patience(asked, handle, patience_seconds)
     seconds = door.settings.call_timeout_seconds + AFTER_CALL_SECONDS
     if await wait_for_end(door, job_id, seconds, until_closing=False):
         view = await door.reader.view(job_id)
@@ -188,6 +206,23 @@ async def _ended(asked: Asked, job_id: str, patience_seconds: float) -> JobView:
         return view
     message = "the job still runs; ask for it by its id instead of sending it again"
     raise Problem(504, message, code="still_running", kind=SERVER, headers=NO_RETRY)
+
+
+async def _out_of_patience(asked: Asked, handle: JobHandle, patience_seconds: float) -> None:
+    """Problem unless the job has begun. This request's own job is cancelled; somebody else waits for any other."""
+    door = asked.door
+    if not handle.created:
+        if await queue_status(door, handle.id) == STARTED:
+            return
+        message = "the job had not started; it goes on, and the same Idempotency-Key asks for it again"
+        if door.announcements.closing:
+            raise unavailable(f"the door is closing and {message}")
+        raise too_many(f"{message}: this client's patience was {patience_seconds:g} s", UNKNOWN_WAIT_SECONDS)
+    acted = await door.acts.cancel(handle.id)
+    if acted.status == "cancelled" and door.announcements.closing:
+        raise unavailable("the door is closing and the job had not started; it was cancelled, send it again")
+    if acted.status == "cancelled":
+        raise _too_late(patience_seconds)
 
 
 def _too_late(patience_seconds: float) -> Problem:

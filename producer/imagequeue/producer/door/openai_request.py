@@ -15,7 +15,7 @@ from imagequeue.config.catalog import Catalog
 from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import PARTIAL_IMAGES_MAX, PRIORITIES, CacheUse, Job, Operation, parse_job
 from imagequeue.config.nearest import did_you_mean
-from imagequeue.producer.door.queries import seconds_of
+from imagequeue.producer.door.queries import header_text, seconds_of
 
 Shape = Literal["url", "b64_json"]
 
@@ -34,6 +34,7 @@ TAKEN_BY: Final[Mapping[Operation, tuple[str, ...]]] = {
     "variation": ("model", "n", "size", "images"),
 }
 NOTED: Final = ("user", "safety_identifier")
+NOTED_CHARACTERS_MAX: Final = 512
 ONLY: Final[Mapping[str, tuple[object, ...]]] = {
     "input_fidelity": ("low",),
     "moderation": ("auto",),
@@ -65,7 +66,7 @@ def read_request(body: object, headers: Headers, tenant: str | None, operation: 
         raise JobRefused("body", "a JSON object is accepted")
     given: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
     _check_names(given, KNOWN_BY[operation])
-    noted = {name: given[name] for name in NOTED if name in given}
+    noted = _noted(given)
     fields: dict[str, Any] = {name: given[name] for name in TAKEN_BY[operation] if name in given}
     fields["operation"] = operation
     stream = _stream(given)
@@ -74,7 +75,7 @@ def read_request(body: object, headers: Headers, tenant: str | None, operation: 
     if noted:
         fields["metadata"] = noted
     job = parse_job(fields | _from_headers(headers, tenant))
-    return Wanted(job=job, shape=_shape(given.get("response_format")), stream=stream)
+    return Wanted(job=job, shape=_shape(given.get("response_format"), stream=stream), stream=stream)
 
 
 def shape_of(wanted: Wanted, catalog: Catalog, model: str) -> Shape:
@@ -117,7 +118,18 @@ def _check_names(given: Mapping[str, object], known: Sequence[str]) -> None:
             raise JobRefused(name, f"not available here; accepted: {accepted}, or leave it out")
 
 
-def _shape(value: object) -> Shape | None:
+def _noted(given: Mapping[str, object]) -> dict[str, object]:
+    """Who the end user is, for the job's metadata."""
+    noted = {name: given[name] for name in NOTED if name in given}
+    for name, value in noted.items():
+        if not isinstance(value, str) or len(value) > NOTED_CHARACTERS_MAX:
+            raise JobRefused(name, f"text of at most {NOTED_CHARACTERS_MAX} characters is accepted")
+    return noted
+
+
+def _shape(value: object, *, stream: bool) -> Shape | None:
+    if stream and value == "url":
+        raise JobRefused("response_format", "accepted with stream true: b64_json, since events have no links")
     if value is None or value in get_args(Shape):
         return value  # type: ignore[return-value]  # one of the literals, by the line above
     raise JobRefused("response_format", f"accepted: {', '.join(get_args(Shape))}")
@@ -134,8 +146,12 @@ def _from_headers(headers: Headers, tenant: str | None) -> dict[str, object]:
     if CACHE_HEADER in headers:
         found["cache"] = _cache(headers[CACHE_HEADER])
     if KEY_HEADER in headers:
-        found["idempotency_key"] = headers[KEY_HEADER]
-    tags = {name.removeprefix(TAG_PREFIX): value for name, value in headers.items() if name.startswith(TAG_PREFIX)}
+        found["idempotency_key"] = header_text(headers[KEY_HEADER])
+    tags = {
+        name.removeprefix(TAG_PREFIX): header_text(value)
+        for name, value in headers.items()
+        if name.startswith(TAG_PREFIX)
+    }
     return {**found, "tags": tags} if tags else found
 
 

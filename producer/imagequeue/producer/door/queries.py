@@ -17,6 +17,14 @@ FILTERS_MAX: Final = 32
 TEXT_CHARACTERS_MAX: Final = 256
 
 
+def header_text(value: str) -> str:
+    """Return a header's value as its sender meant it: UTF-8 where it is that, as most clients send, else Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
 def job_query(query: QueryParams, tenant: str | None) -> JobQuery:
     """Return which jobs are asked for; JobRefused names the parameter that is wrong."""
     check_known(query, ("status", "model", "priority", "tenant", "tag", "error", "q", "limit", "after"))
