@@ -8,8 +8,8 @@ class Health:
         self._reasons: dict[str, str] = {}
 
     def fails(self, part: str, reason: str) -> None:
-        """Note that a part does not work."""
-        self._reasons[part] = reason
+        """Note that a part does not work; a reason that names it already does so once."""
+        self._reasons[part] = reason.removeprefix(f"{part}: ")
 
     def works(self, part: str) -> None:
         """Note that a part works again."""
