@@ -19,6 +19,9 @@ ENDPOINTS: Final = {"generation": "/v1/images/generations"}
 LINES_MAX: Final = 50_000
 BYTES_MAX: Final = 200_000_000
 CLOCKS_APART_MAX: Final = timedelta(days=2)
+ATTEMPT_ID_MAX: Final = 2**63 - 1
+"""What the ledger's databases can hold, and be asked for."""
+ATTEMPT_ID_DIGITS_MAX: Final = 19
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,14 +51,24 @@ def read_line(line: bytes, *, sent_at: datetime, now: datetime) -> LineAnswer | 
         value = from_json(line, allow_inf_nan=False)
     except ValueError:
         return None
-    custom_id = value.get("custom_id") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(custom_id, str) or not custom_id.isdecimal():
+    attempt_id = _attempt_id(value.get("custom_id")) if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or attempt_id is None:
         return None
     response = value.get("response")
     if isinstance(response, Mapping):
         said = _answer(response, sent_at=sent_at, now=now)
-        return LineAnswer(attempt_id=int(custom_id), said=said, request_id=_text(response.get("request_id")))
-    return LineAnswer(attempt_id=int(custom_id), said=_left_out(value.get("error")), request_id=None)
+        return LineAnswer(attempt_id=attempt_id, said=said, request_id=_text(response.get("request_id")))
+    return LineAnswer(attempt_id=attempt_id, said=_left_out(value.get("error")), request_id=None)
+
+
+def _attempt_id(custom_id: object) -> int | None:
+    """Return the attempt that a line names; None for a name that we cannot have given."""
+    if not (isinstance(custom_id, str) and custom_id.isascii() and custom_id.isdecimal()):
+        return None
+    if len(custom_id) > ATTEMPT_ID_DIGITS_MAX:
+        return None
+    attempt_id = int(custom_id)
+    return attempt_id if attempt_id <= ATTEMPT_ID_MAX else None
 
 
 def _answer(response: Mapping[str, Any], *, sent_at: datetime, now: datetime) -> Answer:
