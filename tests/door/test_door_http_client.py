@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from door_stack import Stack, submit
+from door_tenants import png
 
 from imagequeue.config.errors import (
     ConfigError,
@@ -209,6 +210,44 @@ def test_a_door_that_is_not_there_is_said_so_within_the_deadline() -> None:
             assert time.monotonic() - started < 20
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("key", ["", " ", "iq_a b", "iq_\u00e9", "iq_a\nb"])
+def test_what_can_be_no_key_is_refused_at_once_and_not_told(key: str) -> None:
+    """A broken key was sent until the deadline, and the error held it."""
+
+    async def play() -> None:
+        with pytest.raises(ConfigError) as refused:
+            async with AsyncImageQueue.over_http("http://127.0.0.1:9", api_key=key):
+                pass
+        assert str(refused.value) == "api_key: a key as `imagequeue keys create` prints it is needed, or None"
+
+    asyncio.run(play())
+
+
+def test_a_key_read_from_a_file_may_end_its_line(stack: Stack) -> None:
+    with ImageQueue.over_http(stack.url, f"{stack.tokens['red']}\n") as queue:
+        assert queue.list_jobs(JobQuery(limit=1)).jobs is not None
+
+
+def test_with_a_tenants_key_an_image_is_kept_for_that_tenant_also_without_async(stack: Stack) -> None:
+    with ImageQueue.over_http(stack.url, stack.tokens["red"]) as queue:
+        reference = queue.upload(png())
+        handle = queue.submit("x", model="gpt-image-2", operation="edit", images=[reference], not_before=LATER)
+        assert queue.get(handle).job["tenant"] == "red"
+        with pytest.raises(JobRefused, match="job: a prompt, a Job or an object of its fields is needed"):
+            queue.submit(None)  # type: ignore[arg-type]  # what a caller without types may send
+        with pytest.raises(JobRefused, match="image: 5 bytes of no known image format"):
+            queue.upload(b"hello")
+        with pytest.raises(JobRefused, match="image: cannot read"):
+            queue.upload("/nowhere.png")
+
+
+def test_a_key_that_is_said_to_be_none_is_made(stack: Stack) -> None:
+    """Without one a request whose answer was lost would queue its job twice."""
+    with ImageQueue.over_http(stack.open_url) as queue:
+        view = queue.get(queue.submit("x", model=MODEL, not_before=LATER, idempotency_key=None))
+        assert view.id[12] == "8"  # made of a key
 
 
 def test_what_is_no_door_is_noticed() -> None:

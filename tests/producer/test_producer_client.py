@@ -113,3 +113,26 @@ def test_a_server_that_is_away_is_named_as_such(environ: dict[str, str], monkeyp
 def test_a_closed_client_is_a_mistake_of_the_caller(settings: Settings) -> None:
     with pytest.raises(RuntimeError, match="async with"):
         asyncio.run(AsyncImageQueue(settings).submit("x"))
+
+
+def test_a_priority_that_is_none_is_refused_and_moves_no_job(settings: Settings) -> None:
+    """On a queue that no worker serves a job would wait for ever."""
+    with ImageQueue(settings) as queue:
+        handle = queue.submit("a cat")
+        queue.cancel(handle)
+        for act in (queue.retry, queue.prioritize):
+            with pytest.raises(JobRefused, match="priority: accepted: high, default, low"):
+                act(handle, priority="urgent")  # type: ignore[operator]  # what a caller without types may send
+        assert queue.get(handle).status == "cancelled"
+        assert {row.priority for row in queue.status().queues} <= {"high", "default", "low"}
+
+
+def test_what_is_no_job_and_no_image_is_refused_by_name(settings: Settings) -> None:
+    with ImageQueue(settings) as queue:
+        for nothing in (None, 5, ["a cat"], b"a cat"):
+            with pytest.raises(JobRefused, match="job: a prompt, a Job or an object of its fields is needed"):
+                queue.submit(nothing)  # type: ignore[arg-type]  # as above
+            with pytest.raises(JobRefused, match="job: a prompt, a Job"):
+                queue.submit(nothing, priority="high")  # type: ignore[arg-type]  # as above
+        with pytest.raises(JobRefused, match="image: 5 bytes of no known image format"):
+            queue.upload(b"hello")

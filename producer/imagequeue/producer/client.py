@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from imagequeue.config.clock import SystemClock
-from imagequeue.config.errors import NotFound, Unavailable
+from imagequeue.config.errors import JobRefused, NotFound, Unavailable
 from imagequeue.config.job import Job, Priority, parse_job
 from imagequeue.config.settings import Settings, load_settings
 from imagequeue.config.tracing import spans
@@ -107,14 +107,14 @@ class AsyncImageQueue:
 
         `images` and `mask` may be bytes, paths of files, data URLs, references (`sha256:...`) and http(s) addresses.
         """
-        return (await self.submit_many([_changed(job, fields)]))[0]
+        return (await self.submit_many([with_fields(job, fields)]))[0]
 
     async def submit_many(self, jobs: Iterable[JobLike]) -> list[JobHandle]:
         """Queue many jobs and return their handles in order. All are checked before the first is queued.
 
         A reply that is lost is asked for again under the same ids, which adds no job twice.
         """
-        entries = [await self._checked(job) for job in jobs]
+        entries = [await self._checked(with_fields(job, {})) for job in jobs]
         tracing = spans()
         with tracing.span("enqueue", kind="producer", jobs=len(entries)):
             if tracing.on:
@@ -132,13 +132,12 @@ class AsyncImageQueue:
         await inputs.check(entry.job)
         return entry
 
-    async def upload(self, image: "bytes | Path | str", *, tenant: str = DEFAULT_TENANT) -> str:
-        """Keep an image for a tenant and return its reference, for the `images` and `mask` of jobs.
+    async def upload(self, image: "bytes | Path | str", *, tenant: str | None = None) -> str:
+        """Keep an image for a tenant (None: the default one) and return its reference, for a job's `images` and `mask`.
 
         Bytes, the path of a file, or a data URL; JobRefused when it is no image.
         """
-        taken = await (await self.inputs()).taken_in({"mask": image}, tenant, files=True)
-        return str(taken["mask"])
+        return str(await (await self.inputs()).reference(image, tenant or DEFAULT_TENANT, "image", files=True))
 
     async def inputs(self) -> "Inputs":
         """Return what keeps input images; it opens the ledger and the store, which are closed with the queue."""
@@ -278,7 +277,10 @@ def _job(job: JobLike) -> Job:
     return parse_job({"prompt": job} if isinstance(job, str) else job)
 
 
-def _changed(job: JobLike, fields: Mapping[str, object]) -> JobLike:
+def with_fields(job: JobLike, fields: Mapping[str, object]) -> JobLike:
+    """Return a job with more of its fields; JobRefused when it is nothing that could be one."""
+    if not isinstance(job, str | Job | Mapping):
+        raise JobRefused("job", "a prompt, a Job or an object of its fields is needed")
     if not fields:
         return job
     if isinstance(job, Job):

@@ -24,7 +24,15 @@ import httpx
 
 from imagequeue.config.errors import JobRefused, NotFound
 from imagequeue.config.job import Job, Priority, parse_job
-from imagequeue.producer.client import DEADLINE_SECONDS, DEFAULT_TENANT, WAIT_SECONDS, JobHandle, JobId, JobLike
+from imagequeue.producer.client import (
+    DEADLINE_SECONDS,
+    DEFAULT_TENANT,
+    WAIT_SECONDS,
+    JobHandle,
+    JobId,
+    JobLike,
+    with_fields,
+)
 from imagequeue.producer.http_views import BadAnswer, acted_of, page_of, view_of
 from imagequeue.producer.http_wire import Wire
 from imagequeue.queue.acts import Acted
@@ -108,14 +116,20 @@ class AsyncHttpImageQueue:
 
         Bytes, the path of a file, or a data URL.
         """
-        data = image if isinstance(image, bytes) else await asyncio.to_thread(_read, image)
+        return await self._kept(image, tenant, "image")
+
+    async def _kept(self, image: bytes | Path | str, tenant: str | None, field: str) -> str:
+        data = image if isinstance(image, bytes) else await asyncio.to_thread(_read, image, field)
         params = [] if tenant is None else [("tenant", tenant)]
 
         async def stream() -> AsyncIterator[bytes]:
             yield data
 
         headers = {"content-type": "application/octet-stream"}
-        answer = await self._wire.send("POST", "/v1/images", stream=stream, params=params, headers=headers)
+        try:
+            answer = await self._wire.send("POST", "/v1/images", stream=stream, params=params, headers=headers)
+        except JobRefused as error:
+            raise JobRefused(field if error.field == "body" else error.field, error.message) from error
         return str(answer.json()["images"][0]["reference"])
 
     async def get(self, job: JobId) -> JobView:
@@ -216,16 +230,17 @@ class AsyncHttpImageQueue:
         tenant = values.get("tenant")
         for field in ("images", "mask"):
             if values.get(field) is not None:
-                values[field] = await self._references(values[field], None if tenant is None else str(tenant))
-        values.setdefault("idempotency_key", uuid.uuid4().hex)
+                values[field] = await self._references(values[field], None if tenant is None else str(tenant), field)
+        if values.get("idempotency_key") is None:
+            values["idempotency_key"] = uuid.uuid4().hex
         return parse_job(values).model_dump(mode="json", exclude_defaults=True) | _said(values)
 
-    async def _references(self, given: object, tenant: str | None) -> object:
+    async def _references(self, given: object, tenant: str | None, field: str) -> object:
         if isinstance(given, list | tuple):
-            return [await self._references(one, tenant) for one in given]
+            return [await self._references(one, tenant, f"{field}.{place}") for place, one in enumerate(given)]
         if isinstance(given, str) and given.startswith(KEPT_ELSEWHERE):
             return given
-        return await self.upload(given, tenant=tenant) if isinstance(given, bytes | Path | str) else given
+        return await self._kept(given, tenant, field) if isinstance(given, bytes | Path | str) else given
 
     @property
     def _wire(self) -> Wire:
@@ -235,9 +250,10 @@ class AsyncHttpImageQueue:
 
 
 def _values(job: JobLike, fields: Mapping[str, object]) -> dict[str, object]:
-    if isinstance(job, Job):
-        return {**job.model_dump(mode="json", exclude_defaults=True), **fields}
-    return {**({"prompt": job} if isinstance(job, str) else job), **fields}
+    changed = with_fields(job, fields)
+    if isinstance(changed, Job):
+        return changed.model_dump(mode="json", exclude_defaults=True)
+    return {"prompt": changed} if isinstance(changed, str) else dict(changed)
 
 
 def _said(values: Mapping[str, object]) -> dict[str, object]:
@@ -249,18 +265,18 @@ def _line(values: Mapping[str, object]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
-def _read(image: Path | str) -> bytes:
+def _read(image: Path | str, field: str) -> bytes:
     """The bytes of a file or of a data URL."""
     if isinstance(image, str) and image.startswith(DATA_URL):
         head, _, data = image.partition(",")
         try:
             return base64.b64decode(data, validate=True) if head.endswith(";base64") else unquote_to_bytes(data)
         except ValueError as error:
-            raise JobRefused("images", "a data URL with base64 is needed") from error
+            raise JobRefused(field, "a data URL with base64 is needed") from error
     try:
         return Path(image).read_bytes()
     except OSError as error:
-        raise JobRefused("images", f"cannot read {image}: {error.strerror}") from error
+        raise JobRefused(field, f"cannot read {image}: {error.strerror}") from error
 
 
 def _id(job: JobId) -> str:

@@ -52,7 +52,7 @@ class Wire:
             raise ConfigError("url: the address of a door is needed, e.g. http://127.0.0.1:8080")
         if deadline_seconds <= 0:
             raise ConfigError("deadline_seconds: more than 0 is needed")
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        headers = {} if api_key is None else {"Authorization": f"Bearer {_sendable(api_key)}"}
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
         timeout = httpx.Timeout(deadline_seconds, connect=CONNECT_SECONDS_MAX)
         self._deadline_seconds = deadline_seconds
@@ -107,6 +107,14 @@ class Wire:
             await asyncio.sleep(wait * (1 + random.random() / 4))  # noqa: S311 - spread, not a secret
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
         raise Unavailable(f"the door at {self._url}: {said}")
+
+
+def _sendable(api_key: str) -> str:
+    """Return a key as a header takes it; ConfigError, which does not tell it, for what can be none."""
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError("api_key: a key as `imagequeue keys create` prints it is needed, or None")
+    return key
 
 
 def problem_of(answer: httpx.Response) -> ImageQueueError:

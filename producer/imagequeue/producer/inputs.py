@@ -78,10 +78,10 @@ class Inputs:
             if len(images) > INPUT_IMAGES_MAX:
                 raise JobRefused("images", f"at most {INPUT_IMAGES_MAX} are accepted")
             changed["images"] = [
-                await self._reference(one, tenant, f"images.{place}", files=files) for place, one in enumerate(images)
+                await self.reference(one, tenant, f"images.{place}", files=files) for place, one in enumerate(images)
             ]
         if mask is not None:
-            changed["mask"] = await self._reference(mask, tenant, "mask", files=files)
+            changed["mask"] = await self.reference(mask, tenant, "mask", files=files)
         return {**fields, **changed}
 
     async def check(self, job: Job) -> None:
@@ -103,7 +103,8 @@ class Inputs:
         for name in (str(job.model), *job.overflow):
             check_inputs(found, mask, self._catalog.model(name))
 
-    async def _reference(self, given: object, tenant: str, field: str, *, files: bool) -> object:
+    async def reference(self, given: object, tenant: str, field: str, *, files: bool) -> object:
+        """Keep an image that is given whole and return its reference; whatever else is given as it is."""
         if isinstance(given, str) and given[:5].lower() == "data:":
             data, claimed_type = from_data_url(given, field)
         elif files and isinstance(given, bytes | bytearray | memoryview):

@@ -16,7 +16,6 @@ from imagequeue.config.job import Priority
 from imagequeue.config.settings import Settings
 from imagequeue.producer.client import (
     DEADLINE_SECONDS,
-    DEFAULT_TENANT,
     WAIT_SECONDS,
     AsyncImageQueue,
     JobHandle,
@@ -74,7 +73,7 @@ class ImageQueue:
         """Queue many jobs; all are checked before the first is queued."""
         return self._run(self._queue.submit_many(list(jobs)))
 
-    def upload(self, image: bytes | Path | str, *, tenant: str = DEFAULT_TENANT) -> str:
+    def upload(self, image: bytes | Path | str, *, tenant: str | None = None) -> str:
         """Keep an image for a tenant and return its reference, for the `images` and `mask` of jobs."""
         return self._run(self._queue.upload(image, tenant=tenant))
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imagequeue.config.errors import ImageQueueError, NotFound, QueueUnavailable
-from imagequeue.config.job import Priority
+from imagequeue.config.errors import ImageQueueError, JobRefused, NotFound, QueueUnavailable
+from imagequeue.config.job import PRIORITIES, Priority
 from imagequeue.ledger.api import JobFacts, JobFailure
 from imagequeue.ledger.ledger import Ledger
 from imagequeue.queue.announcing import Announcer
@@ -78,6 +78,7 @@ class Acts:
         `priority` puts it on another queue of its model; that alone is possible for a queued job too. NotPossible for
         a running or succeeded job.
         """
+        _check_priority(priority)
         record = await self._record(job_id)
         if record.status in ENDED_BADLY:
             await self._ledger.reopen(job_id)  # before it is queued: a worker that finds an end makes no call
@@ -95,6 +96,7 @@ class Acts:
 
     async def prioritize(self, job_id: str, priority: Priority) -> Acted:
         """Let a job that has not started go on at another priority; NotPossible once it has."""
+        _check_priority(priority)
         record = await self._record(job_id)
         if record.priority == priority and record.status in MOVED:
             return Acted(id=job_id, status=status_of(record), changed=False, note=f"has priority {priority} already")
@@ -129,6 +131,12 @@ class Acts:
                 f"job {job_id} ended and its time in Redis is over; only the ledger knows it, enqueue it anew"
             )
         raise NotFound(f"job {job_id}: there is none of this id")
+
+
+def _check_priority(priority: str | None) -> None:
+    """JobRefused for a word that is none: on a queue that nobody serves a job would wait for ever."""
+    if priority is not None and priority not in PRIORITIES:
+        raise JobRefused("priority", f"accepted: {', '.join(PRIORITIES)}")
 
 
 def _queued_before(record: JobRecord, priority: Priority | None) -> Acted:
