@@ -192,6 +192,20 @@ def test_a_hold_is_never_below_any_price_it_may_come_to(
             assert price <= hold
 
 
+@pytest.mark.parametrize(("until", "usd"), [(None, "0.02"), ("2026-11-23", "0.02"), ("2026-11-24", "0.045")])
+def test_a_hold_covers_every_price_that_begins_before_the_bill(until: str | None, usd: str) -> None:
+    """A batch that is gathered before a price rises is made, and billed, after it."""
+    prices = [
+        {"from": "2026-11-01", "usd": {"*": {"*": "0.04"}}},
+        {"from": "2026-11-24", "usd": {"*": {"*": "0.09"}}},
+        {"from": "2026-11-25", "usd": {"*": {"*": "0.50"}}},
+    ]
+    rises = load_catalog({"models": {"dall-e-3": {"image_prices": prices}}}).model("dall-e-3")
+    job = parse_job({"prompt": "a", "model": "dall-e-3", "delivery": "batch"})
+    day = None if until is None else date.fromisoformat(until)
+    assert price_job_upper_bound(job, rises, on=ON, until=day) == Decimal(usd) * 10**9
+
+
 def test_auto_is_held_at_the_top_level(catalog: Catalog) -> None:
     model = catalog.model("gpt-image-2.5-flare")
     bounds = [

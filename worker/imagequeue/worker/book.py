@@ -1,14 +1,15 @@
 """What goes into the ledger for a job, an answer or an end. Pure."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from imagequeue.config.admission import tokens_of
 from imagequeue.config.catalog import Catalog, Model, Usage, price_call, price_job_upper_bound
-from imagequeue.config.catalog.delivery import Delivered
+from imagequeue.config.catalog.delivery import AUTO_DEADLINE, Delivered
 from imagequeue.config.job import Job
 from imagequeue.config.money import NanoUsd, parse_usd
 from imagequeue.config.orgs import Org
+from imagequeue.config.settings import Settings
 from imagequeue.config.tenant_caps import TenantCaps
 from imagequeue.ledger.api import Cap, Ending, HoldRequest, ImageRecord, JobCost, JobFacts, Saving, Settlement
 from imagequeue.queue.ceilings import Pool
@@ -37,10 +38,13 @@ def hold_request(
     first_call: bool,
     catalog: Catalog,
     tenant_caps: TenantCaps | None,
-    on: date,
+    days: tuple[date, date],
     delivery: Delivered = "now",
 ) -> HoldRequest:
-    """Return the hold for one call of the job: the most it can cost, and every cap it must fit under."""
+    """Return the hold for one call of the job: the most it can cost, and every cap it must fit under.
+
+    `days` are the first and the last on which the call may be billed.
+    """
     return HoldRequest(
         job_id=claim.id,
         lease_token=f"{worker}-{claim.delivery}",
@@ -50,7 +54,7 @@ def hold_request(
         priority=claim.queue.rpartition(".")[2],
         operation=job.operation,
         images=job.n,
-        upper_bound_nano=price_job_upper_bound(job, model, on=on, delivery=delivery),
+        upper_bound_nano=price_job_upper_bound(job, model, on=days[0], until=days[1], delivery=delivery),
         catalog_version=catalog.version,
         tags=job.tags,
         intent=job.intent,
@@ -61,6 +65,14 @@ def hold_request(
         caps=caps(job, org, tenant_caps),
         credits=org.credits_per_call,
     )
+
+
+def billed_days(now: datetime, delivery: Delivered, settings: Settings) -> tuple[date, date]:
+    """Return the first and the last day on which a call that is held now may be billed."""
+    within = timedelta(seconds=settings.call_timeout_seconds)
+    if delivery == "batch":
+        within = timedelta(seconds=settings.batch_gather_seconds) + AUTO_DEADLINE
+    return now.date(), (now + within).date()
 
 
 def caps(job: Job, org: Org, tenant_caps: TenantCaps | None) -> tuple[Cap, ...]:

@@ -166,8 +166,8 @@ class JobLife:
         request = book.hold_request(
             work.claim, work.claims.worker, work.job, work.model, work.pool.org,
             catalog=self._parts.catalog, tenant_caps=self._parts.settings.tenant_caps.get(work.job.tenant),
-            on=self._parts.clock.now().date(), first_call=work.claim.delivery == 1 and not work.overflowed,
-            delivery=delivery,
+            days=book.billed_days(self._parts.clock.now(), delivery, self._parts.settings), delivery=delivery,
+            first_call=work.claim.delivery == 1 and not work.overflowed,
         )  # fmt: skip
         crashpoint("hold.before")
         hold = asyncio.ensure_future(self._parts.ledger.hold(request))

@@ -128,19 +128,30 @@ def price_upper_bound(
     return _shared(_token_sum(usage, rates, with_images=True), TOKENS_PER_PRICE, model, delivery)
 
 
-def price_job_upper_bound(job: Job, model: Model, *, on: date, delivery: Charge | None = None) -> NanoUsd:
-    """Return `price_upper_bound` of one call of a job to a model; the job's own delivery unless another is given."""
-    return price_upper_bound(
-        model,
-        size=job.size,
-        quality=job.quality,
-        n=job.n,
-        delivery=delivery or job.delivery,
-        on=on,
-        prompt_bytes=len(job.prompt.encode()),
-        input_images=len(job.images) + (job.mask is not None),
-        partial_images=job.partial_images,
-    )
+def price_job_upper_bound(
+    job: Job, model: Model, *, on: date, until: date | None = None, delivery: Charge | None = None
+) -> NanoUsd:
+    """Return `price_upper_bound` of one call of a job to a model; the job's own delivery unless another is given.
+
+    `until` is the last day on which the call may be billed: of prices that change till then, the dearest counts.
+    """
+
+    def on_day(day: date) -> NanoUsd:
+        return price_upper_bound(
+            model,
+            size=job.size,
+            quality=job.quality,
+            n=job.n,
+            delivery=delivery or job.delivery,
+            on=day,
+            prompt_bytes=len(job.prompt.encode()),
+            input_images=len(job.images) + (job.mask is not None),
+            partial_images=job.partial_images,
+        )
+
+    begins = [*(each.from_day for each in model.image_prices), *(each.from_day for each in model.token_prices)]
+    changes = [day for day in begins if until is not None and on < day <= until]
+    return max(map(on_day, (on, *changes)))
 
 
 def estimate_tokens(
