@@ -89,3 +89,20 @@ def test_a_pool_whose_model_the_provider_does_not_serve_says_so_and_until_when(s
         assert (pool.unserved, pool.images_per_minute) == ("", 10_000)
 
     on_stage(settings, play)
+
+
+def test_a_queued_job_is_promised_no_start_while_every_worker_is_kept_from_claiming(settings: Settings) -> None:
+    async def play(stage: Stage) -> None:
+        (job,) = await stage.put()
+        redis, worker = stage.queue.redis, stage.queue.scripts.keys.worker(stage.worker.worker)
+        await redis.hset(worker, "iq_note", "store: no space is left")
+        waiting = (await stage.client.get(job)).waiting
+        assert waiting is not None
+        assert (waiting.reason, waiting.until) == ("paused", None)
+        assert "no space" not in waiting.detail
+        await redis.hdel(worker, "iq_note")
+        waiting = (await stage.client.get(job)).waiting
+        assert waiting is not None
+        assert waiting.reason == "pace"
+
+    on_stage(settings, play)

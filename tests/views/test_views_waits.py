@@ -52,6 +52,7 @@ def test_more_jobs_ahead_or_a_slower_pool_never_mean_an_earlier_start(
     [
         (replace(SCENE, all_suspended=True), "paused", None, "rq suspend"),
         (replace(SCENE, workers=0), "paused", None, "no worker is running"),
+        (replace(SCENE, hindered=True), "paused", None, "something keeps every worker from starting calls"),
         (
             replace(SCENE, holds={"default": TenantHold(tenant="default", reason="budget", detail="day cap", until=0)}),
             "budget",

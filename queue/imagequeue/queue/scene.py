@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Final
 
 from imagequeue.config.catalog import Catalog
 from imagequeue.config.settings import Settings
@@ -10,7 +11,10 @@ from imagequeue.queue.ceilings import pools_of
 from imagequeue.queue.reported import read_reported
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.switches import suspended_queues
+from imagequeue.queue.text import text
 from imagequeue.queue.waits import Scene
+
+WORKERS_LOOKED_AT_MAX: Final = 1_000
 
 
 async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> Scene:
@@ -19,7 +23,7 @@ async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> 
     reported, suspended, workers, holds, switched = await asyncio.gather(
         read_reported(scripts),
         redis.exists(keys.suspended),
-        redis.zcard(f"{keys.own}:workers"),
+        _notes(scripts),
         tenants.held(scripts),
         suspended_queues(scripts),
     )
@@ -35,6 +39,17 @@ async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> 
         share_default=settings.share_default,
         share_low=settings.share_low,
         tenant_weights=settings.tenant_weights,
-        workers=int(workers),
+        workers=len(workers),
+        hindered=bool(workers) and all(workers),
         gone=reported.gone,
     )
+
+
+async def _notes(scripts: Scripts) -> list[str]:
+    """What keeps each living worker from claiming, empty for one that nothing does."""
+    names = await scripts.redis.zrange(f"{scripts.keys.own}:workers", 0, WORKERS_LOOKED_AT_MAX - 1)
+    pipe = scripts.redis.pipeline(transaction=False)
+    for name in names:
+        if isinstance(name, bytes | str):
+            pipe.hget(scripts.keys.worker(text(name)), "iq_note")
+    return [text(note or b"") for note in await pipe.execute()]

@@ -26,7 +26,7 @@ SERVED_SHARE_MIN: Final = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What queued jobs meet at one moment."""
+    """What queued jobs meet at one moment. `hindered`: something keeps every worker from claiming."""
 
     now: datetime
     pools: tuple[Pool, ...]
@@ -36,6 +36,7 @@ class Scene:
     all_suspended: bool = False
     suspended_queues: Mapping[str, str] = field(default_factory=dict)
     workers: int = 0
+    hindered: bool = False
     share_default: float = 0.05
     share_low: float = 0.01
     tenant_weights: Mapping[str, float] = field(default_factory=dict)
@@ -99,6 +100,9 @@ def _blocked(record: JobRecord, scene: Scene) -> Waiting | None:
         return _suspended([scene.state(pool) for pool in serving])
     if scene.workers == 0:
         return Waiting(reason="paused", until=None, detail="no worker is running; start one with `imagequeue worker`")
+    if scene.hindered:
+        why = "something keeps every worker from starting calls; `imagequeue status` says what"
+        return Waiting(reason="paused", until=None, detail=why)
     return None
 
 

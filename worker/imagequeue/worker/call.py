@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from imagequeue.config.clock import Clock
 from imagequeue.worker.answer import Answer, NoAnswer, Result
 from imagequeue.worker.events import MEDIA_TYPE, OnSketch, body_of
-from imagequeue.worker.http import CONNECT_SECONDS_MAX, TRANSPORT_ERRORS, never_sent
+from imagequeue.worker.http import CONNECT_SECONDS_MAX, TRANSPORT_ERRORS, cause_of, never_sent
 from imagequeue.worker.request import Request
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -52,7 +52,8 @@ class Caller:
         except TRANSPORT_ERRORS as error:
             sent = not never_sent(error)
             code = "connection_lost" if sent else "connection_failed"
-            return self._none(sent_at, code, f"{type(error).__name__}: {error}", sent=sent)
+            name = type(cause_of(error)).__name__
+            return self._none(sent_at, code, f"{name}: {error}", sent=sent)
 
     def _none(self, sent_at: datetime, code: str, message: str, *, sent: bool = True) -> NoAnswer:
         return NoAnswer(sent=sent, code=code, message=message, sent_at=sent_at, ended_at=self._clock.now())

@@ -56,5 +56,9 @@ def never_sent(error: Exception) -> bool:
     The transport reports a server that hung up in the middle as a ConnectTimeout too, so its own name is not to be
     trusted with money; the cause is.
     """
-    cause = error.__cause__ or error
-    return isinstance(cause, NEVER_SENT)
+    return isinstance(cause_of(error), NEVER_SENT)
+
+
+def cause_of(error: Exception) -> BaseException:
+    """Return what really happened, of an error that a transport raised."""
+    return error.__cause__ or error
