@@ -188,6 +188,19 @@ def test_models_that_only_one_side_knows_are_shown() -> None:
     assert (ours.model, ours.unexplained_nano, theirs.model, theirs.unexplained_nano) == ("a", -3, "b", 4)
 
 
+def test_a_snapshot_on_the_bill_is_the_model_that_was_asked_for() -> None:
+    """A provider may name what it billed with the day of the snapshot; a doubt is not "not billed" for that."""
+    seen = Bill(models={"m-2026-04-21": BilledModel(usd_nano=40, images=1, calls=1, calls_by_minute={0: 1})})
+    (one,) = reconcile({"m": BookedModel(doubts=doubts(40))}, seen).models
+    assert (one.model, one.unexplained_nano) == ("m", 0)
+    assert [(verdict.decision, verdict.usd_nano) for verdict in one.verdicts] == [("billed", 40)]
+    both = Bill(models={**seen.models, "m": BilledModel(usd_nano=2, images=1, calls=2, calls_by_minute={0: 1, 7: 1})})
+    (one,) = reconcile({"m": BookedModel(spent_nano=42)}, both).models
+    assert one.billed == BilledModel(usd_nano=42, images=2, calls=3, calls_by_minute={0: 2, 7: 1})
+    (one,) = reconcile({"m-2026-04-21": BookedModel(spent_nano=40)}, seen).models
+    assert (one.model, one.unexplained_nano) == ("m-2026-04-21", 0)
+
+
 def test_costs_are_summed_by_model_exactly() -> None:
     lines = [cost(0.1), cost("0.2"), cost(0.000000001, "gpt-image-2, input_tokens"), cost(0.04, "other")]
     assert read_costs(costs(*lines), DAY) == {"dall-e-3": 300_000_000, "gpt-image-2": 1, "other": 40_000_000}

@@ -4,9 +4,10 @@
 `GET /organization/usage/images` has images and calls by project and model, in buckets of a minute.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Final
@@ -17,6 +18,8 @@ from imagequeue.config.money import NANO_PER_USD
 BUCKETS_MAX: Final = 3_000
 RESULTS_MAX: Final = 200_000
 MINUTE_SECONDS: Final = 60
+SNAPSHOT: Final = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+"""How a snapshot's name ends, by the day that it was made."""
 
 
 class UnreadableBill(ImageQueueError):
@@ -42,6 +45,30 @@ class Bill:
 
     models: Mapping[str, BilledModel]
     proven: bool = True
+
+    def named_as(self, known: Collection[str]) -> "Bill":
+        """Return the bill with snapshots (`gpt-image-2-2026-04-21`) under the models that our books know them as."""
+        models: dict[str, BilledModel] = {}
+        for name, billed in self.models.items():
+            model = SNAPSHOT.sub("", name)
+            ours = name if name in known or model not in known else model
+            models[ours] = _together(models[ours], billed) if ours in models else billed
+        return replace(self, models=models)
+
+
+def _together(one: BilledModel, other: BilledModel) -> BilledModel:
+    minutes = Counter(one.calls_by_minute)
+    minutes.update(other.calls_by_minute)
+    return BilledModel(
+        usd_nano=one.usd_nano + other.usd_nano,
+        images=_sum(one.images, other.images),
+        calls=_sum(one.calls, other.calls),
+        calls_by_minute=dict(minutes),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

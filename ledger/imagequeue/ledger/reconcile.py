@@ -100,6 +100,7 @@ def reconcile(booked: Mapping[str, BookedModel], bill: Bill, *, complete: bool =
 
     `complete` False: the provider's figures may still be behind, so what is not on the bill decides nothing.
     """
+    bill = bill.named_as(booked.keys())
     models = sorted({*booked, *bill.models})
     pairs = [(model, booked.get(model, BookedModel()), bill.models.get(model, BilledModel())) for model in models]
     warning = _warning(pairs, bill)
