@@ -16,6 +16,7 @@ from imagequeue.queue.ceilings import pools_of
 from imagequeue.queue.pools import PoolState
 from imagequeue.queue.record import JobRecord
 from imagequeue.queue.tenants import TenantHold
+from imagequeue.queue.views import view_of_record
 from imagequeue.queue.waits import Place, Scene, why_queued
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -90,6 +91,25 @@ def test_what_holds_a_job_back_is_named(scene: Scene, reason: str, until: dateti
     waiting = why_queued(RECORD, PLACE, scene)
     assert (waiting.reason, waiting.until) == (reason, until)
     assert detail in waiting.detail
+
+
+@pytest.mark.parametrize(
+    ("queue", "detail"),
+    [
+        (f"{MODEL}.urgent", f"nobody serves {MODEL}.urgent: a queue is MODEL.PRIORITY, with high, default, low"),
+        (MODEL, f"nobody serves {MODEL}: a queue is MODEL.PRIORITY, with high, default, low"),
+        ("no-model.high", "no organization that is configured here serves no-model now"),
+    ],
+)
+def test_a_job_on_a_queue_that_nobody_serves_is_not_about_to_start(queue: str, detail: str) -> None:
+    waiting = why_queued(replace(RECORD, queue=queue), None, SCENE)
+    assert (waiting.reason, waiting.until, waiting.detail) == ("paused", None, detail)
+
+
+def test_a_job_that_waits_for_another_one_by_rqs_means_says_so() -> None:
+    view = view_of_record(replace(RECORD, status="deferred"), None, (), waiting=None, link=lambda image: image.sha256)
+    assert view.waiting is not None
+    assert "depends_on, which is not used here" in view.waiting.detail
 
 
 def test_places_count_what_is_served_before(settings: Settings) -> None:

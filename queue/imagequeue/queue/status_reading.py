@@ -127,7 +127,7 @@ async def _queue(scripts: Scripts, name: str, scene: Scene) -> QueueStatus:
         parked=parked,
         failed=failed,
         oldest_s=None if oldest_us is None else round(max(now_seconds - oldest_us / 1_000_000, 0.0), 3),
-        served=bool(scene.pools_for(model)),
+        served=priority in PRIORITIES and bool(scene.pools_for(model)),
         joined=joined,
         suspended=scene.suspended_queues.get(name, ""),
     )

@@ -26,6 +26,7 @@ STATUS_OF_RQ: Final[Mapping[str, Status]] = {
 }
 EXPIRED: Final = "expired"
 JOINED: Final = "waits for a job that asks for the same images, or for its result"
+DEPENDS: Final = "enqueued with RQ's depends_on, which is not used here; `imagequeue jobs retry` queues it"
 
 LinkTo = Callable[[ImageRecord], str]
 """Says where an image can be fetched."""
@@ -169,6 +170,8 @@ def status_of(record: JobRecord) -> Status:
 def _waiting(record: JobRecord, *, joins_others: bool) -> Waiting | None:
     if STATUS_OF_RQ.get(record.status) != "waiting":
         return None
+    if record.status == "deferred" and record.wait is None:  # by RQ's own client; we always say why
+        return Waiting(reason="paused", until=None, detail=DEPENDS)
     wait = record.wait or {}
     reason = wait.get("reason")
     until = parse_moment(wait.get("until"))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Final
 
+from imagequeue.config.job import PRIORITIES
 from imagequeue.queue import budget
 from imagequeue.queue.ceilings import Pool, unit_us
 from imagequeue.queue.forecast import Rival, Stream, seconds_until, slowed_seconds
@@ -96,6 +97,9 @@ def _blocked(record: JobRecord, scene: Scene) -> Waiting | None:
         until = None if held.until is None else datetime.fromtimestamp(held.until, UTC)
         return Waiting(reason=_reason(held.reason), until=until, detail=held.detail)
     serving = scene.pools_for(record.model)
+    nobody = _nobody_serves(record, scene)
+    if nobody is not None:
+        return Waiting(reason="paused", until=None, detail=nobody)
     if serving and all(scene.state(pool).suspended for pool in serving):
         return _suspended([scene.state(pool) for pool in serving])
     if scene.workers == 0:
@@ -103,6 +107,15 @@ def _blocked(record: JobRecord, scene: Scene) -> Waiting | None:
     if scene.hindered:
         why = "something keeps every worker from starting calls; `imagequeue status` says what"
         return Waiting(reason="paused", until=None, detail=why)
+    return None
+
+
+def _nobody_serves(record: JobRecord, scene: Scene) -> str | None:
+    """Why a job never starts on the queue where an app put it. Without organizations nobody knows what is served."""
+    if record.priority not in PRIORITIES:
+        return f"nobody serves {record.queue}: a queue is MODEL.PRIORITY, with {', '.join(PRIORITIES)}"
+    if scene.pools and not scene.pools_for(record.model):
+        return f"no organization that is configured here serves {record.model} now"
     return None
 
 
