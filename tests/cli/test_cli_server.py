@@ -70,13 +70,14 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def test_a_signal_ends_all_parts_and_their_lines_bear_their_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_parts_and_their_lines_bear_their_names(tmp_path: Path, number: signal.Signals) -> None:
     ready: list[str] = []
 
     def write(line: str) -> None:
         ready.append(line)
         if sum("ready" in line for line in ready) == 2 and "ready" in line:
-            signal_ourselves()
+            os.kill(os.getpid(), number)
 
     assert supervise(tmp_path, WORKS, WORKS, write=write) == 0
     assert {"part-0 | ready", "part-1 | ready"} <= set(ready)

@@ -89,6 +89,11 @@ def test_every_line_stays_within_its_drawing(rates: list[int], ceiling: float | 
         assert 0 <= y <= HEIGHT
 
 
+def test_a_parked_job_may_wait_for_its_batch_and_not_for_a_person() -> None:
+    seen = Seen(status={"totals": {"parked": 2}}, month={}, caps=(), calls={}, webhooks={})
+    assert "2 jobs wait for a person or a batch." in [finding.text for finding in findings(seen, START)]
+
+
 def test_the_worst_finding_comes_first() -> None:
     status = {
         "totals": {"queued": 5, "parked": 1},

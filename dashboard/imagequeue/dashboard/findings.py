@@ -132,7 +132,7 @@ def _about_queues(status: Json) -> Iterable[Finding]:
         yield Finding(level="warn", text=f"Jobs of tenant {text_at(hold, 'tenant')} are held: {why}")
     if count_at(totals, "parked"):
         waits = plural(count_at(totals, "parked"), "job waits", "jobs wait")
-        yield Finding(level="warn", text=f"{waits} for a person to decide.")
+        yield Finding(level="warn", text=f"{waits} for a person or a batch.")
 
 
 def _about_queue(queue: Json) -> Iterable[Finding]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from imagequeue.config.signals import stop_signals
 from imagequeue.producer.running import registered, write_process_id
 
 STEADY_SECONDS: Final = 60.0  # a part that lived so long has started well; its failures are counted anew
@@ -32,8 +33,8 @@ class Part:
 class Supervisor:
     """Looks after parts until it is told to end or one of them ends for good.
 
-    The first SIGINT or SIGTERM asks all to finish (SIGTERM) and gives them `drain_seconds`; a second one kills them.
-    The parts are in sessions of their own, so that Ctrl-C reaches them through here only.
+    The first SIGINT, SIGTERM or SIGHUP asks all to finish (SIGTERM) and gives them `drain_seconds`; a second one kills
+    them. The parts are in sessions of their own, so that Ctrl-C reaches them through here only.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Supervisor:
     async def run(self, parts: Sequence[Part]) -> int:
         """Run the parts and return an exit code: 0 when all was ended on request, else that of the part that failed."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             loop.add_signal_handler(number, self._asked_to_end)
         kept = [asyncio.create_task(self._keep(part)) for part in parts]
         asked = asyncio.create_task(self._stopping.wait())

@@ -8,9 +8,10 @@ from imagequeue.config.clock import iso
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """One RQ queue. `waiting` for a time, `parked` for a person, `joined`: for the call of another job or its result.
+    """One RQ queue. `waiting` for a time, `parked` for a person or a batch.
 
-    `oldest_s`: seconds the first in line has waited. `suspended` is why a person stopped this queue, else empty.
+    `joined`: for the call of another job or its result. `oldest_s`: seconds the first in line has waited.
+    `suspended` is why a person stopped this queue, else empty.
     """
 
     name: str

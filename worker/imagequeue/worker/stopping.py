@@ -1,10 +1,10 @@
 """Stop signals, heard from the first moment on: one that comes before the engine is there is not lost."""
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from imagequeue.config.signals import stop_signals
+
 CANCEL_SECONDS = 0.5
 CANCELS_MAX = 20
 
@@ -32,7 +32,7 @@ class StopRequests:
     def listen(self) -> None:
         """Hear signals from now on; called inside the running event loop."""
         loop = asyncio.get_running_loop()
-        for name in STOP_SIGNALS:
+        for name in stop_signals():
             loop.add_signal_handler(name, self._ask)
 
     def hand_to(self, stop: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from imagequeue.config.signals import stop_signals
 from imagequeue.worker.main import WorkerOptions
 
 RESTART_SECONDS_FIRST = 0.5
@@ -47,7 +48,7 @@ class Signals:
 def supervise(processes: int, options: WorkerOptions) -> None:
     """Keep `processes` engines running until told to stop, or in burst mode until each has ended by itself."""
     signals = Signals()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in stop_signals():
         signal.signal(name, signals.note)
     places = [Place() for _ in range(processes)]
     while not all(place.done for place in places):

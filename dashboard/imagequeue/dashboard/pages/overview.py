@@ -72,7 +72,7 @@ def _findings(found: Overview) -> Html:
 def _tiles(status: Json, found: Overview) -> Html:
     totals = status.get("totals")
     figures = [(name, count(count_at(totals, name))) for name in ("queued", "running", "waiting", "parked", "failed")]
-    hints = {"waiting": "waiting for a time", "parked": "waiting for a person", "running": "in flight"}
+    hints = {"waiting": "waiting for a time", "parked": "waiting for a person or a batch", "running": "in flight"}
     tiles = [_tile(value, hints.get(name, name), f"{ROOT}/jobs?status={_STATUS[name]}") for name, value in figures]
     ages = [age for queue in rows_at(status, "queues") if (age := number_at(queue, "oldest_s")) is not None]
     oldest = _tile(span(max(ages, default=None)), "age of the oldest job", f"{ROOT}/jobs?status=queued")
