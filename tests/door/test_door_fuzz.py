@@ -118,6 +118,13 @@ def test_the_description_is_valid_and_its_examples_fit(client: httpx.Client) -> 
             Draft202012Validator(whole).validate(example), name
 
 
+def test_answers_that_may_be_streams_are_described_as_that() -> None:
+    paths = describe()["paths"]
+    for path, streams in {"generations": True, "edits": True, "variations": False}.items():
+        content = paths[f"/v1/images/{path}"]["post"]["responses"]["200"]["content"]
+        assert ("text/event-stream" in content, "application/json" in content) == (streams, True)
+
+
 def test_every_answer_in_json_has_an_example_that_fits() -> None:
     from jsonschema import Draft202012Validator
 

@@ -68,6 +68,7 @@ def test_a_message_has_type_timestamp_and_the_job_view() -> None:
     assert set(data) == keys
     assert data["images"][0]["url"] == f"/v1/images/{1:064x}"
     assert data["cost"]["usd"] == "0.040000000"
+    assert data["job"]["cache"] == "off"
     assert "secret" not in json.dumps(payload)
 
 

@@ -59,7 +59,7 @@ def payload(event: str, at: datetime, view: JobView, job: Job, *, prompt: bool) 
 
     What does not fit is left out, the longest and least needed first; `data.left_out` names it.
     """
-    asked = job.model_dump(mode="json", exclude=None if prompt else {PROMPT})
+    asked = {**job.model_dump(mode="json", exclude=None if prompt else {PROMPT}), "cache": job.cache or "off"}
     data: Data = {**view.as_json(), "job": {**asked, **{key: view.job[key] for key in ("model",) if view.job.get(key)}}}
     left_out: list[str] = []
     text = _text(event, at, data)

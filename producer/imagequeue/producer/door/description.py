@@ -23,6 +23,7 @@ from imagequeue.queue.listing import PAGE_MAX
 JOB_EXAMPLE: Final = {"prompt": "a lighthouse at dusk", "model": "dall-e-3", "priority": "high", "tags": {"team": "a"}}
 BULK_EXAMPLE: Final = '{"prompt": "a lighthouse at dusk"}\n{"prompt": "a fox in the snow", "priority": "low"}\n'
 RETRY_EXAMPLE: Final = {"priority": "high"}
+EVENT_STREAM: Final = "text/event-stream"
 KEEP_EXAMPLE: Final = {"images": [schemas.SHA256]}
 
 CHECK: Final = header(
@@ -104,16 +105,14 @@ def _one_job() -> dict[str, Any]:
     shown = "Show a job, once it has ended or the wait is over"
     show = operation("showJob", shown, 200, ref("JobView"), parameters=[job, wait], errors=(404,))
     followed = "Follow a job by server-sent events"
-    stream = operation(
-        "jobEvents", followed, 200, schemas.TEXT, media="text/event-stream", parameters=[job], errors=(404,)
-    )
+    stream = operation("jobEvents", followed, 200, schemas.TEXT, media=EVENT_STREAM, parameters=[job], errors=(404,))
     ids = in_query("id", {"type": "array", "minItems": 1, "maxItems": JOBS_PER_STREAM_MAX, "items": schemas.TEXT})
     many = operation(
         "jobsEvents",
         "Follow some jobs by server-sent events, until all have ended",
         200,
         schemas.TEXT,
-        media="text/event-stream",
+        media=EVENT_STREAM,
         parameters=[{**ids, "required": True}],
         errors=(404,),
     )
@@ -143,7 +142,7 @@ def _act(name: str, summary: str, job: Schema, body: Schema | None) -> dict[str,
     return operation(name, summary, 200, ref("Acted"), parameters=[job], body=optional, errors=(404, 409, 413))
 
 
-def _image_call(name: str, summary: str, asked: Schema) -> dict[str, Any]:
+def _image_call(name: str, summary: str, asked: Schema, *, streams: bool = True) -> dict[str, Any]:
     headers = [
         header("X-ImageQueue-Priority", "high unless told.", {"enum": ["high", "default", "low"]}),
         header("X-ImageQueue-Tenant", "Whose job it is.", {}),
@@ -153,6 +152,9 @@ def _image_call(name: str, summary: str, asked: Schema) -> dict[str, Any]:
     ]
     errors = (404, 408, 409, 413, 504)
     call = operation(name, summary, 200, schemas.GENERATED, body=asked, parameters=headers, errors=errors)
+    if streams:
+        events = {"type": "string", "description": "With `stream`: the API's events, each image in base64."}
+        call["responses"]["200"]["content"][EVENT_STREAM] = {"schema": events}
     call["responses"]["200"]["headers"] = {
         FINDINGS_HEADER: {"description": "What the prompt check found, as a JSON list, if asked for.", "schema": TEXT},
         JOB_HEADER: {"description": "The job's id.", "schema": TEXT},
@@ -187,6 +189,7 @@ def _images() -> dict[str, Any]:
             "vary",
             "The image API's own call for a variation, where a server still has it",
             form(schemas.VARIATION_FORM),
+            streams=False,
         ),
         "/v1/images": {
             "post": operation(

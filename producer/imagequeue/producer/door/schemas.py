@@ -164,7 +164,7 @@ GENERATION: Final[Schema] = {
         "n": maybe({"type": "integer", "minimum": 1, "maximum": 10}),
         **{name: maybe(TEXT) for name in ("size", "quality", "style", "background", "output_format")},
         "response_format": maybe({"type": "string", "enum": ["url", "b64_json"]}),
-        **{name: maybe(TEXT) for name in ("user", "safety_identifier")},
+        **{name: maybe({**TEXT, "maxLength": 512}) for name in ("user", "safety_identifier")},
         "stream": maybe({"type": "boolean"}),
         "partial_images": maybe({"type": "integer", "minimum": 0, "maximum": 3}),
         "moderation": maybe({"type": "string", "const": "auto"}),
