@@ -1,7 +1,7 @@
 """Savings: recorded once for each job and kind, each kind an amount of its own, and the sum beside what was spent."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ledger_values import ManualClock, held, image, opened, settlement
@@ -89,6 +89,26 @@ def test_a_saving_counts_on_the_day_that_it_was_recorded(ledger_url: str) -> Non
             for group_by in ([], ["tag:project"]):
                 assert (await ledger.summary(group_by, until=midnight)).total.saved_nano == 1
                 assert (await ledger.summary(group_by, since=midnight)).total.saved_nano == 2
+
+    asyncio.run(story())
+
+
+def test_what_a_call_saved_stands_on_the_day_of_its_cost(ledger_url: str) -> None:
+    """A batch that is held before midnight and answered after it, in a month's statement as in parts of a day."""
+
+    async def story() -> None:
+        clock = ManualClock(moment=datetime(2026, 11, 30, 23, 50, tzinfo=UTC))
+        midnight = datetime(2026, 12, 1, tzinfo=UTC)
+        async with opened(ledger_url, clock) as ledger:
+            one = await held(ledger, delivery="batch")
+            clock.moment = midnight + timedelta(hours=5)
+            saved = (Saving(kind="batch", usd_nano=20),)
+            assert await ledger.settle(one.attempt_id, settlement(20, savings=saved))
+            for until in (midnight, midnight - timedelta(minutes=5)):
+                before = (await ledger.summary(until=until)).total
+                assert (before.settled_nano, before.saved_nano) == (20, 20)
+            assert (await ledger.summary(since=midnight)).total.saved_nano == 0
+            assert (await ledger.audit()).breach is None
 
     asyncio.run(story())
 

@@ -19,7 +19,7 @@ from imagequeue.ledger.intents import count_intents
 from imagequeue.ledger.moments import microseconds, microseconds_or_none
 from imagequeue.ledger.operations import Doubt, OnAttempt, Resolve, Settle, Void
 from imagequeue.ledger.rows import AttemptColumns, canonical_json, images_json
-from imagequeue.ledger.savings import facts_of, save
+from imagequeue.ledger.savings import save_of_call
 from imagequeue.ledger.transaction import Parameters, storable
 from imagequeue.ledger.unit import RollupKey, Unit
 
@@ -203,7 +203,7 @@ def _end_job(unit: Unit, operation: OnAttempt, row: AttemptColumns) -> None:
     if isinstance(operation, Settle):
         messages = operation.settlement.webhooks
         for saving in operation.settlement.savings:
-            save(unit, row["job_id"], saving, facts_of(row))
+            save_of_call(unit, saving, row)
         outcome = _success_row(unit, operation.settlement, row)
         own(unit, row["tenant"], operation.settlement.images)
     elif isinstance(operation, (Void, Doubt)) and operation.outcome is not None:

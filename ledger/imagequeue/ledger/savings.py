@@ -23,21 +23,30 @@ def record_saving(unit: Unit, operation: RecordSaving) -> bool | NotFound:
 
 
 def save(unit: Unit, job_id: str, saving: Saving, facts: Parameters) -> bool:
-    """Note a saving unless the job has one of its kind; return whether it was noted. `facts` are columns, FACTS."""
+    """Note a saving of today unless the job has one of its kind; return whether it was noted. `facts`: FACTS."""
+    return _save(unit, job_id, saving, facts, unit.day, unit.now_us)
+
+
+def save_of_call(unit: Unit, saving: Saving, row: AttemptColumns) -> None:
+    """Note what a call saved on the day that its cost stands on: that of its hold."""
+    _save(unit, row["job_id"], saving, facts_of(row), row["day"], row["held_at_us"])
+
+
+def _save(unit: Unit, job_id: str, saving: Saving, facts: Parameters, day: str, at_us: int) -> bool:
     row = {
         **facts,
         "job_id": job_id,
         "kind": saving.kind,
         "usd_nano": saving.usd_nano,
-        "day": unit.day,
-        "at_us": unit.now_us,
+        "day": day,
+        "at_us": at_us,
     }
     if unit.transaction.run(unit.transaction.statements.add_saving, row) == 0:
         return False
     unit.touched = True
     org, model, tenant, priority, tags, _ = (str(facts[name]) for name in FACTS)
     counted = {COUNTED[saving.kind]: 1} if saving.kind in COUNTED else {}
-    key = (unit.day, org, model, tenant, priority, tags)
+    key = (day, org, model, tenant, priority, tags)
     unit.count(key, saved_nano=saving.usd_nano, **{f"saved_{saving.kind}_nano": saving.usd_nano}, **counted)
     return True
 
