@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -172,3 +173,18 @@ def test_a_provider_that_does_not_say_is_named_with_its_reason() -> None:
         asyncio.run(fetch_bill(org(), DAY))
     with pytest.raises(ConfigError, match="admin_key"):
         asyncio.run(fetch_bill(Org(name="main", base_url="http://127.0.0.1:1/v1"), DAY))
+
+
+@pytest.mark.usefixtures("doubted")
+@pytest.mark.parametrize(("age", "code"), [(timedelta(hours=1), 1), (timedelta(hours=3), 0)])
+def test_an_attempt_that_a_restored_copy_left_held_can_be_decided(tmp_path: Path, age: timedelta, code: int) -> None:
+    """Not while its call may be under way."""
+
+    async def story() -> int:
+        ledger = await Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=ManualClock(datetime.now(UTC) - age))
+        hold = await held(ledger, "left")
+        await ledger.aclose()
+        return hold.attempt_id
+
+    assert command("resolve", str(asyncio.run(story())), "--billed", "--reason", "the bill has it") == code
+    assert command("audit") == 0

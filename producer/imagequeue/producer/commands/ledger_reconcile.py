@@ -1,12 +1,26 @@
-"""Books what a person decides about an attempt in doubt."""
+"""Books what a person decides about an attempt in doubt.
+
+An attempt may also stand held for good: a ledger restored from a copy does not know how calls ended that were under way
+when the copy was made. Once no call can last any more such an attempt is in doubt too.
+"""
 
 import getpass
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
 
 from imagequeue.config.errors import ImageQueueError, JobRefused
 from imagequeue.config.money import parse_usd
-from imagequeue.ledger.api import Decision
+from imagequeue.ledger.api import Decision, Ending
 from imagequeue.ledger.ledger import Ledger
+
+CALL_AGE_MAX: Final = timedelta(hours=2)
+"""The longest deadline of a call and the longest lease, an hour each."""
+LEFT_HELD: Final = text(
+    "SELECT id FROM ledger_attempt WHERE id = :id AND state = 'held' AND delivery = 'now' AND held_at_us < :before_us"
+)
 
 
 def decide(
@@ -22,10 +36,19 @@ def decide(
 
     async def work(ledger: Ledger) -> None:
         who = by or getpass.getuser()
+        await _doubt_if_left(ledger, attempt_id, datetime.now(UTC))
         if not await ledger.resolve(attempt_id, decision, usd_nano, reason=reason, by=who):
             raise ImageQueueError(f"attempt {attempt_id}: is not in doubt; only such an attempt can be decided")
 
     return work
+
+
+async def _doubt_if_left(ledger: Ledger, attempt_id: int, now: datetime) -> None:
+    """Put in doubt an attempt that is held although its call cannot be under way any more."""
+    oldest = {"id": attempt_id, "before_us": int((now - CALL_AGE_MAX).timestamp() * 1_000_000)}
+    if await ledger.read(lambda connection: connection.execute(LEFT_HELD, oldest).scalar()) is not None:
+        message = "nobody knows how its call ended"
+        await ledger.doubt(attempt_id, Ending(ended_at=now, error_code="left_held", error_message=message))
 
 
 def _amount(text: str) -> int:
