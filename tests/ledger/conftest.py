@@ -44,11 +44,13 @@ def postgresql_template(postgresql_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with tables, to be copied."""
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a file with tables, to be copied: whoever writes into it changes what other tests begin with."""
     path = tmp_path_factory.mktemp("ledger") / "template.db"
     migrated(f"sqlite:///{path}")
-    return path
+    before = path.read_bytes()
+    yield path
+    assert path.read_bytes() == before
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

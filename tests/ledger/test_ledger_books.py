@@ -167,7 +167,7 @@ def test_every_flipped_byte_of_the_entries_is_found(sqlite_template: Path, tmp_p
             chain = next(check for check in audit(connection).checks if check.mark == "L11")
             connection.rollback()
         engine.dispose()
-        assert chain.breach == "writer 1, entry 3: changed, taken out or put in", column
+        assert str(chain.breach).endswith(", entry 3: changed, taken out or put in"), column
 
 
 def test_every_audit_query_has_a_mark_and_says_what_holds() -> None:

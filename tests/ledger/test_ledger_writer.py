@@ -11,13 +11,14 @@ import psycopg
 import pytest
 from ledger_values import ManualClock, ending, held, opened, request, settlement
 from ready_process import forking
+from sqlalchemy import text
 
 from imagequeue.config.clock import SystemClock
 from imagequeue.config.errors import LedgerUnavailable
 from imagequeue.ledger import committer, operations, writer
 from imagequeue.ledger.api import Held
 from imagequeue.ledger.apply import Batch
-from imagequeue.ledger.database import parse_url, writer_engine
+from imagequeue.ledger.database import parse_url, reader_engine, writer_engine
 from imagequeue.ledger.ledger import Ledger, _opened_committer
 from imagequeue.ledger.migrate import current_revision, migrate
 from imagequeue.ledger.schema import REVISION, metadata
@@ -80,8 +81,9 @@ def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         asyncio.run(Ledger.open(f"sqlite:///{tmp_path}/missing/ledger.db"))
 
 
-def test_sqlite_makes_every_commit_durable(sqlite_template: Path) -> None:
-    committer = _opened_committer(parse_url(f"sqlite:///{sqlite_template}"), SystemClock())
+def test_sqlite_makes_every_commit_durable(sqlite_template: Path, tmp_path: Path) -> None:
+    path = shutil.copy(sqlite_template, tmp_path / "ledger.db")
+    committer = _opened_committer(parse_url(f"sqlite:///{path}"), SystemClock())
     committer._connect()
     assert committer._connection is not None
     connection = committer._connection.driver_connection
@@ -187,6 +189,28 @@ class LostReply(SqliteTransaction):
             LostReply.lose = False
             raise sqlite3.OperationalError("disk I/O error")
         return changed
+
+
+def test_a_first_connection_that_breaks_leaves_no_writer_that_wrote_nothing(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks = iter([psycopg.OperationalError("terminated")])
+
+    def made(connection: object, statements: Statements) -> Transaction:
+        if error := next(breaks, None):
+            raise error
+        return transaction_on(connection, statements)
+
+    async def story() -> None:
+        async with opened(ledger_url) as ledger:
+            monkeypatch.setattr(committer, "transaction_on", made)
+            await held(ledger)
+
+    asyncio.run(story())
+    engine = reader_engine(parse_url(ledger_url))
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT head_seq > 0 FROM ledger_writer")).scalars().all() == [True]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("breaks", [0, 1, 2])

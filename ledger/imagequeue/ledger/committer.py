@@ -158,11 +158,12 @@ class Committer:
 
     def _connect(self) -> None:
         """Open the connection, or leave none: one that breaks while it is made is of no use to the next try."""
-        writer_id = self._position.head.writer_id or self._register()
+        if not self._position.head.writer_id:
+            self._position = Position(batches=0, head=Head(writer_id=self._register()))
         connection = self._engine.raw_connection()
         try:
             transaction = transaction_on(connection.driver_connection, self._statements)
-            self._position = _position(transaction, writer_id)
+            self._position = _position(transaction, self._position.head.writer_id)
         except BaseException:
             connection.invalidate()
             raise
