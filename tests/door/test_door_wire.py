@@ -147,6 +147,21 @@ def test_nonsense_after_the_answer_ends_the_connection_without_a_second_one(capl
     assert [each for each in caplog.records if each.levelno > logging.WARNING] == []
 
 
+def test_a_body_with_two_lengths_is_refused_and_what_follows_is_no_request() -> None:
+    """A proxy may see the end of such a request elsewhere (RFC 9112, 6.1): its rest must not be served as another."""
+
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        both = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        writer.write(both + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await reader.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        writer.close()
+
+    served(talk)
+
+
 def test_a_bulk_body_has_time() -> None:
     async def talk(port: int) -> None:
         start = b"POST /v1/jobs/bulk HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from imagequeue.producer.door.answering import Answer
 from imagequeue.producer.door.asking import Whole, whole_request
+from imagequeue.producer.door.problems import Problem
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -40,6 +41,8 @@ ROOM_SHARE: Final = 20
 BULK_PATH: Final = "/v1/jobs/bulk"
 UPLOAD_PATHS: Final = ("/v1/images", "/v1/images/edits", "/v1/images/variations")
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+FRAMED_TWICE: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""Where such a request ends is another thing to every reader: what follows it is not read (RFC 9112, 6.1)."""
 TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -114,7 +117,10 @@ class DoorProtocol(H11Protocol):
             self.transport.close()  # an answer has begun, or has been given: nothing may follow it
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._served(scope, receive, Answer(self, send))
+        if FRAMED_TWICE.issubset(name for name, _ in scope["headers"]):
+            await _two_lengths().response()(scope, receive, send)
+        else:
+            await self._served(scope, receive, Answer(self, send))
 
     def _is_between_requests(self) -> bool:
         """Whether nothing of a request has come to which there is no answer yet."""
@@ -253,3 +259,8 @@ class DoorProtocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(TOO_SLOW)
         self.transport.close()
+
+
+def _two_lengths() -> Problem:
+    message = "Content-Length: accepted without Transfer-Encoding only"
+    return Problem(400, message, code="invalid_value", param="Content-Length", headers={"Connection": "close"})
