@@ -5,6 +5,7 @@ import builtins
 import csv
 import json
 import tracemalloc
+from collections.abc import Generator
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_values import ManualClock, ending, held, opened, settlement
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from imagequeue.ledger import export
 from imagequeue.ledger.database import parse_url, reader_engine, writer_engine
@@ -170,3 +171,34 @@ def test_rows_come_in_the_order_of_their_attempts(ledger_url: str) -> None:
             assert [row["job_id"] for row in rows] == ["c", "a", "b"]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_reader_that_goes_away_ends_the_export_before_its_connection(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As `| head -1` does: the rows are not left for the garbage collector, which would print what it meets."""
+
+    class Gone(StringIO):
+        def write(self, text: str, /) -> int:
+            if "settled" in text:
+                raise BrokenPipeError
+            return super().write(text)
+
+    closed = []
+
+    def rows(
+        connection: Connection, since: datetime | None, until: datetime | None
+    ) -> Generator[export.FlatRow, None, None]:
+        try:
+            yield from export_attempts(connection, since, until)
+        finally:
+            closed.append(connection.closed)
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    monkeypatch.setattr("imagequeue.producer.commands.ledger_export.export_attempts", rows)
+    engine = reader_engine(parse_url(f"sqlite:///{exported}/ledger.db"))
+    with engine.connect() as connection, pytest.raises(BrokenPipeError):
+        export_to(None, kind, entries=False, since=None, until=None)(connection)
+    engine.dispose()
+    assert closed == [False]

@@ -3,7 +3,7 @@
 The columns and their order are part of the product (docs/ledger.md lists them): a new one comes at the end.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -74,14 +74,14 @@ FlatRow = Mapping[str, object]
 
 def export_attempts(
     connection: Connection, since: datetime | None = None, until: datetime | None = None
-) -> Iterator[FlatRow]:
+) -> Generator[FlatRow, None, None]:
     """Yield every attempt held from `since` on and before `until`, in order: dollars as text, moments as ISO 8601."""
     return _rows(connection, attempt, ATTEMPT_COLUMNS, "held_at_us", since, until)
 
 
 def export_entries(
     connection: Connection, since: datetime | None = None, until: datetime | None = None
-) -> Iterator[FlatRow]:
+) -> Generator[FlatRow, None, None]:
     """Yield every entry made from `since` on and before `until`, by writer and place in its chain."""
     return _rows(connection, entry, ENTRY_COLUMNS, "at_us", since, until)
 
@@ -104,7 +104,7 @@ def _rows(
     at: str,
     since: datetime | None,
     until: datetime | None,
-) -> Iterator[FlatRow]:
+) -> Generator[FlatRow, None, None]:
     after = true() if since is None else table.c[at] >= microseconds(since)
     before = true() if until is None else table.c[at] < microseconds(until)
     wanted: Select[tuple[object, ...]] = select(*(table.c[name] for name in columns))

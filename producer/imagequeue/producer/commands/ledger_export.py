@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TextIO
@@ -32,12 +32,13 @@ def export_to(
     """Return the report that writes the rows and returns how many there were."""
 
     def report(connection: Connection) -> int:
-        rows = (export_entries if entries else export_attempts)(connection, since, until)
         columns = ENTRY_COLUMNS if entries else ATTEMPT_COLUMNS
-        if kind == "parquet":
-            return write_parquet(output, columns, rows)
-        with _opened(output) as file:
-            return _write_csv(file, columns, rows) if kind == "csv" else _write_lines(file, rows)
+        # Closed here: a reader that goes away (`| head`) would leave them to be closed after their connection.
+        with closing((export_entries if entries else export_attempts)(connection, since, until)) as rows:
+            if kind == "parquet":
+                return write_parquet(output, columns, rows)
+            with _opened(output) as file:
+                return _write_csv(file, columns, rows) if kind == "csv" else _write_lines(file, rows)
 
     return report
 
