@@ -7,7 +7,7 @@ from views_stage import MODEL, Stage, on_stage
 
 from imagequeue.config.clock import iso
 from imagequeue.config.settings import Settings
-from imagequeue.producer.commands.status_view import sections
+from imagequeue.producer.commands.status_view import notes, sections
 from imagequeue.queue import pools, tenants
 from imagequeue.queue.reported import GONE_SECONDS, report_gone
 from imagequeue.queue.tenants import TenantHold
@@ -104,5 +104,23 @@ def test_a_queued_job_is_promised_no_start_while_every_worker_is_kept_from_claim
         waiting = (await stage.client.get(job)).waiting
         assert waiting is not None
         assert waiting.reason == "pace"
+
+    on_stage(settings, play)
+
+
+def test_a_dead_worker_that_nobody_gave_up_is_no_worker(settings: Settings) -> None:
+    """The last worker of an installation is killed: no other is left to notice it."""
+
+    async def play(stage: Stage) -> None:
+        (job,) = await stage.put()
+        redis, leases = stage.queue.redis, f"{stage.queue.scripts.keys.own}:workers"
+        await redis.zadd(leases, {stage.worker.worker: 1})
+        status = await stage.client.status()
+        assert [worker.state for worker in status.workers] == ["silent"]
+        assert status.living == ()
+        assert "no worker is running" in notes(status)[0]
+        waiting = (await stage.client.get(job)).waiting
+        assert waiting is not None
+        assert "no worker is running" in waiting.detail
 
     on_stage(settings, play)

@@ -119,7 +119,7 @@ def _about_queues(status: Json) -> Iterable[Finding]:
         why = text_at(status, "suspended_reason")
         ends = "imagequeue resume --all ends it."
         yield Finding(level="bad", text=f"All queues are suspended{f' ({why})' if why else ''}; {ends}")
-    if not rows_at(status, "workers"):
+    if all(text_at(worker, "state") == "silent" for worker in rows_at(status, "workers")):
         level: Level = "bad" if open_jobs else "warn"
         yield Finding(level=level, text="No worker is running. Start one with: imagequeue worker")
     for worker in rows_at(status, "workers"):

@@ -20,16 +20,17 @@ WORKERS_LOOKED_AT_MAX: Final = 1_000
 async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> Scene:
     """Return what queued jobs meet now, by the server's clock."""
     redis, keys = scripts.redis, scripts.keys
+    now_us = await pools.server_now_us(scripts)
     reported, suspended, workers, holds, switched = await asyncio.gather(
         read_reported(scripts),
         redis.exists(keys.suspended),
-        _notes(scripts),
+        _notes(scripts, now_us),
         tenants.held(scripts),
         suspended_queues(scripts),
     )
     served = pools_of(catalog, settings.orgs, reported.gone, reported.limits, reported.lowered)
     return Scene(
-        now=datetime.fromtimestamp(await pools.server_now_us(scripts) / 1_000_000, UTC),
+        now=datetime.fromtimestamp(now_us / 1_000_000, UTC),
         pools=served,
         pace_fraction=settings.pace_fraction,
         states=await pools.states(scripts, tuple(pool.name for pool in served)),
@@ -45,9 +46,10 @@ async def read_scene(scripts: Scripts, settings: Settings, catalog: Catalog) -> 
     )
 
 
-async def _notes(scripts: Scripts) -> list[str]:
-    """What keeps each living worker from claiming, empty for one that nothing does."""
-    names = await scripts.redis.zrange(f"{scripts.keys.own}:workers", 0, WORKERS_LOOKED_AT_MAX - 1)
+async def _notes(scripts: Scripts, now_us: int) -> list[str]:
+    """What keeps each living worker from claiming, empty for one that nothing does; a lease that ran out is no life."""
+    leases = f"{scripts.keys.own}:workers"
+    names = await scripts.redis.zrangebyscore(leases, now_us, "+inf", start=0, num=WORKERS_LOOKED_AT_MAX)
     pipe = scripts.redis.pipeline(transaction=False)
     for name in names:
         if isinstance(name, bytes | str):

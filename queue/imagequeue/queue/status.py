@@ -2,8 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 from imagequeue.config.clock import iso
+
+SILENT: Final = "silent"
+"""The state of a worker whose lease has run out and that nobody has given up yet: it may be dead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,11 @@ class Status:
     cache: CacheStatus = CacheStatus(window_s=0, made=0, stored=0, joined=0, hit_rate=None)
     suspended_reason: str = ""
     server: str = ""
+
+    @property
+    def living(self) -> tuple[WorkerStatus, ...]:
+        """The workers whose lease holds."""
+        return tuple(worker for worker in self.workers if worker.state != SILENT)
 
     def as_json(self) -> dict[str, object]:
         """Return it as JSON values, times ISO 8601 in UTC."""

@@ -21,7 +21,7 @@ from imagequeue.queue.pools import PoolState, pool_name
 from imagequeue.queue.scene import read_scene
 from imagequeue.queue.scripts import Scripts
 from imagequeue.queue.server import trouble
-from imagequeue.queue.status import HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
+from imagequeue.queue.status import SILENT, HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
 from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
 from imagequeue.queue.text import text
@@ -64,7 +64,7 @@ class StatusReader:
             totals=totals_of(queues),
             queues=queues,
             pools=_with_cache(self._pools(scene, states, rates), sources),
-            workers=await _workers(self._scripts),
+            workers=_with_silent(await _workers(self._scripts), scene.now),
             held_tenants=tuple(map(_held, scene.holds.values())),
             cache=sources.status(),
             suspended_reason=scene.suspended_queues.get(ALL, "") if scene.all_suspended else "",
@@ -209,6 +209,10 @@ async def _workers(scripts: Scripts) -> tuple[WorkerStatus, ...]:
         for (name, lease), fact, count in zip(leases.items(), facts, counts, strict=True)
         if isinstance(fact, list) and isinstance(count, int)
     )
+
+
+def _with_silent(workers: Sequence[WorkerStatus], now: datetime) -> tuple[WorkerStatus, ...]:
+    return tuple(replace(one, state=SILENT) if one.lease_until <= now else one for one in workers)
 
 
 def _worker(name: str, lease_us: float, facts: Sequence[bytes | None], in_flight: int) -> WorkerStatus:

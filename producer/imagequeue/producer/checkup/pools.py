@@ -35,7 +35,7 @@ def judge_status(status: Status) -> list[Finding]:
         for one in status.workers
         if one.note
     ]
-    if status.totals.queued and not status.workers:
+    if status.totals.queued and not status.living:
         says = f"{status.totals.queued:,} jobs are queued and no worker runs"
         found.append(fail("workers", says, "start one: `imagequeue worker`"))
     return found or [ok("pools", "none is suspended, and no worker is kept from claiming")]

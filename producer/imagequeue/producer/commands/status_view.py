@@ -72,7 +72,7 @@ def sections(status: Status) -> list[Section]:
 def notes(status: Status) -> list[str]:
     """Return what else a person should see."""
     found = [status.server] if status.server else []
-    if not status.workers:
+    if not status.living:
         found.append("no worker is running: `imagequeue worker` starts one")
     unserved = sorted({queue.model for queue in status.queues if not queue.served and queue.queued})
     if unserved:

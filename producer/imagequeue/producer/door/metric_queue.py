@@ -80,7 +80,7 @@ def _totals(pools: Mapping[str, PoolState]) -> Iterator[Metric]:
 
 
 def _workers(status: Status, vitals: Sequence[Vitals], lease_ages: Sequence[float]) -> Iterator[Metric]:
-    yield single("imagequeue_workers", "Worker processes that are alive.", len(status.workers))
+    yield single("imagequeue_workers", "Worker processes that are alive.", len(status.living))
     in_flight = sum(worker.in_flight for worker in status.workers)
     yield single("imagequeue_in_flight", "Jobs that workers hold now.", in_flight)
     troubled = sum(bool(worker.note) for worker in status.workers)
