@@ -179,7 +179,7 @@ def test_a_variation_that_no_organization_serves_is_the_clients_own_error(stack:
 def test_a_variation_of_a_model_that_makes_none_says_which_field_is_wrong(red: httpx.Client) -> None:
     body = {"model": "gpt-image-2", "images": [{"file_id": upload(red, picture())}]}
     refused = red.post("/v1/images/variations", json=body)
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "operation")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
 
 
 def test_an_edit_by_json_with_a_data_url_and_an_uploaded_reference(stack: Stack, red: httpx.Client) -> None:
@@ -271,9 +271,9 @@ def test_a_file_that_no_model_takes_is_refused_while_it_comes(stack: Stack, red:
 @pytest.mark.parametrize(
     ("fields", "files", "param"),
     [
-        ({"prompt": "x", "model": "dall-e-2"}, {"image": picture("JPEG")}, "images.0"),
-        ({"prompt": "x", "model": "dall-e-2"}, {"image": picture(size=(64, 32))}, "images.0"),
-        ({"prompt": "x", "model": "dall-e-3"}, {"image": picture()}, "operation"),
+        ({"prompt": "x", "model": "dall-e-2"}, {"image": picture("JPEG")}, "image.0"),
+        ({"prompt": "x", "model": "dall-e-2"}, {"image": picture(size=(64, 32))}, "image.0"),
+        ({"prompt": "x", "model": "dall-e-3"}, {"image": picture()}, "model"),
         ({"prompt": "x", "model": "gpt-image-2"}, {"image": picture(), "mask": picture(size=(32, 32))}, "mask"),
         ({"prompt": "x", "model": "gpt-image-2"}, {"mask": picture()}, "image"),
         ({"prompt": "x", "model": "gpt-image-2"}, {"image": picture(), "markup": picture()}, "markup"),

@@ -145,7 +145,7 @@ def test_refusals_of_edits_raise_the_clients_own_errors(stack: Stack) -> None:
             ({"size": "1x1"}, "size"),
             ({"n": 99}, "n"),
             ({"image": b"<svg/>"}, "image"),
-            ({"image": gif.getvalue()}, "image"),
+            ({"image": gif.getvalue()}, "image.0"),
             ({"model": "dall-e-3", "quality": "standard"}, "model"),
         )
         for fields, param in wrong:

@@ -27,6 +27,7 @@ JSON_BYTES_MAX: Final = 67_108_864
 """Images in JSON are a third longer, and stand in memory; forms do not."""
 URL_CHARACTERS_MAX: Final = 20_971_520
 WHOLE_NUMBERS: Final = ("n", "partial_images", "output_compression")
+IMAGES: Final = "images"
 SWITCHES: Final = {"true": True, "false": False}
 
 
@@ -68,7 +69,7 @@ def _own_name(field: str, *, as_form: bool) -> str:
     """Return what the image API calls a job's field: its path is the operation, a form has `image`."""
     if field == "operation":
         return "model"
-    return "image" if as_form and field.partition(".")[0] == "images" else field
+    return f"image{field[len(IMAGES) :]}" if as_form and field.partition(".")[0] == IMAGES else field
 
 
 async def _of_form(asked: Asked, tenant: str, form: Form) -> Mapping[str, object]:
