@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from imagequeue.config.job import FUNCTION_NAME
 from imagequeue.queue.payload import DATA_BYTES_MAX
+from imagequeue.queue.record import read_records
 
 FUZZED = int(os.environ.get("FUZZED_HASHES", "2000"))
 LOOKS_MAX = 100
@@ -223,3 +224,11 @@ def test_a_number_that_no_job_has_does_not_stop_a_pool(world: World, field: str,
     assert [claim.id for claim in worker.claim()] == [name]
     answer = worker.ask()
     assert [claim.id for claim in answer.claims] == [other] or answer.wait_us in range(1, 600_000_000)
+
+
+@pytest.mark.parametrize("garbage", ["9" * 5_000, "9" * 19, "²", "-1", ""])
+def test_a_number_that_is_none_is_read_as_if_none_were_there(world: World, garbage: str) -> None:
+    (name,) = world.fill(1)
+    world.raw.hset(world.keys.job(name), mapping={"iq_n": garbage, "iq_tokens": garbage})
+    record = world.do(read_records(world.scripts, [name]))[name]
+    assert (record.n, record.tokens) == (1, 0)

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from imagequeue.config.errors import ImageQueueError, QueueUnavailable
 from imagequeue.queue.scripts import TROUBLE, Argument, Scripts
+from imagequeue.queue.text import whole
 from imagequeue.queue.together import Together
 
 Kind = Literal["run", "cached", "expired", "cancelled", "unserved", "malformed", "poison"]
@@ -186,7 +187,7 @@ class Claims:
             value = await self._scripts.redis.hget(self._scripts.keys.job(claim.id), "iq_cleared")
         except TROUBLE as error:
             raise QueueUnavailable(f"the Redis server cannot be used now: {error}") from error
-        return int(value) if value is not None and value.isdigit() else 0
+        return whole(value)
 
     async def held(self, known: Iterable[str]) -> tuple[Claim, ...]:
         """Return the claims the server has for this worker beyond the known ones: those of a lost reply."""

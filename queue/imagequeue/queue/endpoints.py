@@ -13,7 +13,7 @@ from imagequeue.config.clock import iso
 from imagequeue.config.errors import QueueUnavailable
 from imagequeue.queue.record import parse_moment
 from imagequeue.queue.scripts import TROUBLE, Argument, Scripts
-from imagequeue.queue.text import text
+from imagequeue.queue.text import text, whole
 
 Answer = TypeVar("Answer")
 
@@ -93,16 +93,12 @@ def _state(name: str, row: Mapping[bytes, bytes]) -> EndpointState:
     fields = {text(key): text(value) for key, value in row.items()}
     return EndpointState(
         name=name,
-        delivered=_count(fields.get("delivered")),
-        failed=_count(fields.get("failed")),
-        given_up=_count(fields.get("given_up")),
+        delivered=whole(fields.get("delivered")),
+        failed=whole(fields.get("failed")),
+        given_up=whole(fields.get("given_up")),
         delivered_at=parse_moment(fields.get("delivered_at")),
         failed_at=parse_moment(fields.get("failed_at")),
         last_error=fields.get("last_error"),
         disabled_at=parse_moment(fields.get("disabled_at")),
         disabled_why=fields.get("disabled_why"),
     )
-
-
-def _count(value: str | None) -> int:
-    return int(value) if value is not None and value.isdigit() else 0

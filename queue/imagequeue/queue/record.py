@@ -10,7 +10,7 @@ from imagequeue.config.errors import JobRefused
 from imagequeue.config.job import JOB_ID_PATTERN, Job
 from imagequeue.queue.payload import decode
 from imagequeue.queue.scripts import Scripts
-from imagequeue.queue.text import text
+from imagequeue.queue.text import text, whole
 
 FIELDS: Final = (
     "status", "origin", "data", "created_at", "enqueued_at", "started_at", "ended_at",
@@ -83,8 +83,8 @@ def record_of(job_id: str, values: Sequence[bytes | None]) -> JobRecord:
         status=text(row["status"]),
         queue=text(row["origin"]),
         tenant=text(row["iq_tenant"]) or "default",
-        n=_whole(row["iq_n"], 1),
-        tokens=_whole(row["iq_tokens"], 0),
+        n=whole(row["iq_n"], 1),
+        tokens=whole(row["iq_tokens"], 0),
         data=row["data"],
         enqueued_at=_moment(row["enqueued_at"]) or _moment(row["created_at"]),
         started_at=_moment(row["started_at"]),
@@ -107,10 +107,6 @@ def parse_moment(written: object) -> datetime | None:
 
 def _moment(value: bytes) -> datetime | None:
     return parse_moment(text(value))
-
-
-def _whole(value: bytes, default: int) -> int:
-    return int(value) if value.isdigit() else default
 
 
 def _object(value: bytes) -> Mapping[str, object] | None:

@@ -24,7 +24,7 @@ from imagequeue.queue.server import trouble
 from imagequeue.queue.status import SILENT, HoldStatus, PoolStatus, QueueStatus, Status, WorkerStatus, totals_of
 from imagequeue.queue.switches import ALL
 from imagequeue.queue.tenants import TenantHold
-from imagequeue.queue.text import text
+from imagequeue.queue.text import text, whole
 from imagequeue.queue.waits import Scene
 
 TENANTS_LOOKED_AT_MAX: Final = 1_000
@@ -220,7 +220,7 @@ def _worker(name: str, lease_us: float, facts: Sequence[bytes | None], in_flight
     return WorkerStatus(
         name=name,
         host=host,
-        pid=int(pid) if pid.isdigit() else 0,
+        pid=whole(pid),
         state=state,
         note=note,
         in_flight=in_flight,
