@@ -208,7 +208,7 @@ def test_a_server_that_hangs_is_not_started_twice(data_dir: Path, monkeypatch: p
     monkeypatch.setattr(embedded, "STOP_SECONDS_MAX", 0.05)
     monkeypatch.setattr(embedded_wire, "ANSWER_SECONDS_MAX", 0.1)
     url = ensure_server(data_dir)
-    monkeypatch.setattr(embedded, "START_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(embedded, "MUTE_SECONDS_MAX", 0.05)
     hanging = process_id(data_dir)
     os.kill(hanging, signal.SIGSTOP)
     with pytest.raises(QueueUnavailable, match=f"process {hanging} .*imagequeue down"):

@@ -19,6 +19,8 @@ from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.locks import is_held, locked
 
 START_SECONDS_MAX: Final = 60.0  # reading a large append-only file takes its time
+MUTE_SECONDS_MAX: Final = 6.0
+"""So long it may take a connection and say nothing: one that still reads its data says so."""
 STOP_SECONDS_MAX: Final = 10.0
 POLL_SECONDS: Final = 0.02
 STARTS_MAX: Final = 3  # another program may take the port between our look and the server's
@@ -78,15 +80,20 @@ def stop_locked(files: ServerFiles) -> bool:
 
 
 def _answering_url(files: ServerFiles) -> str | None:
+    try:
+        return _ask(files)
+    except OSError:  # nobody there, somebody else there, still reading its data, or mute
+        return None
+
+
+def _ask(files: ServerFiles) -> str:
+    """Return the URL of a server that answers. TimeoutError when it is mute, another OSError for all else."""
     port = files.port()
     if port is None:
-        return None
-    try:
-        password = files.password()
-        with Wire(port, password) as wire:
-            wire.ask("PING")
-    except OSError:  # nobody there, somebody else there, or still reading its data
-        return None
+        raise FileNotFoundError("no server was started here")
+    password = files.password()
+    with Wire(port, password) as wire:
+        wire.ask("PING")
     return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
@@ -124,10 +131,14 @@ def _launch(files: ServerFiles) -> None:
 def _wait_until_ready(files: ServerFiles) -> str | None:
     """Return the URL once the server answers, or None when it has ended instead."""
     deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline:
-        url = _answering_url(files)
-        if url is not None:
-            return url
+    mute_until = deadline
+    while time.monotonic() < min(deadline, mute_until):
+        try:
+            return _ask(files)
+        except TimeoutError:
+            mute_until = min(mute_until, time.monotonic() + MUTE_SECONDS_MAX)
+        except OSError:
+            mute_until = deadline
         if not is_held(files.server_lock):
             return None
         time.sleep(POLL_SECONDS)

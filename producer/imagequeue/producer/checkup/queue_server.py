@@ -4,6 +4,7 @@ The settings that decide about loss are `maxmemory-policy` (an evicting server d
 restart without it forgets them); see "Key eviction" and "Persistence" in the Redis and Valkey documentation.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -46,7 +47,7 @@ class ServerFacts:
 
 async def check_server(settings: Settings) -> list[Finding]:
     """Start the embedded server if it is the one to use, ask the server about itself, and judge the answers."""
-    url = _url(settings)
+    url = await asyncio.to_thread(_url, settings)
     client = connect(url, answer_seconds=ANSWER_SECONDS_MAX, connections=1)
     try:
         facts = await _facts(client, url)
