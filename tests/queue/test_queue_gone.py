@@ -16,7 +16,7 @@ def said(world: World, *, seconds_ago: float = 0.0) -> None:
 
 
 def gone(world: World) -> frozenset[tuple[str, str]]:
-    return world.do(read_reported(world.scripts)).gone
+    return frozenset(world.do(read_reported(world.scripts)).gone)
 
 
 def test_it_counts_as_not_served_for_some_minutes_and_then_it_is_tried_again(world: World) -> None:
