@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +149,28 @@ def test_a_killed_connection_loses_nothing(postgresql_server: str, postgresql_te
     next(database, None)
 
 
-def test_a_connection_that_breaks_while_it_is_made_is_made_anew(
-    ledger_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server ends it twice before anything could be asked; the third is used, and nobody hears of it."""
-    breaks = iter([psycopg.OperationalError("terminated")] * 2)
+def breaking(times: int) -> Callable[[object, Statements], Transaction]:
+    """Return what makes a connection usable: at first the server ends it before anything can be asked."""
+    breaks = iter([psycopg.OperationalError("terminated")] * times)
 
     def made(connection: object, statements: Statements) -> Transaction:
         if error := next(breaks, None):
             raise error
         return transaction_on(connection, statements)
 
+    return made
+
+
+def test_a_connection_that_breaks_while_it_is_made_is_made_anew(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends it twice before anything could be asked; the third is used, and nobody hears of it."""
+
     async def story() -> None:
         async with opened(ledger_url) as ledger:
             await held(ledger)
             ledger._writer._committer._disconnect()
-            monkeypatch.setattr(committer, "transaction_on", made)
+            monkeypatch.setattr(committer, "transaction_on", breaking(2))
             await held(ledger)
             assert (await ledger.summary()).total.held == 2
 
@@ -194,16 +201,9 @@ class LostReply(SqliteTransaction):
 def test_a_first_connection_that_breaks_leaves_no_writer_that_wrote_nothing(
     ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breaks = iter([psycopg.OperationalError("terminated")])
-
-    def made(connection: object, statements: Statements) -> Transaction:
-        if error := next(breaks, None):
-            raise error
-        return transaction_on(connection, statements)
-
     async def story() -> None:
         async with opened(ledger_url) as ledger:
-            monkeypatch.setattr(committer, "transaction_on", made)
+            monkeypatch.setattr(committer, "transaction_on", breaking(1))
             await held(ledger)
 
     asyncio.run(story())

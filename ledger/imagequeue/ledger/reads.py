@@ -51,11 +51,20 @@ def old_holds(
     connection: Connection, before: datetime, count: int, after: AttemptRow | None = None
 ) -> tuple[AttemptRow, ...]:
     """Return the oldest attempts held before a moment, beyond one; those in a batch are looked after by it."""
-    old = and_(attempt.c.state == "held", attempt.c.delivery == "now", attempt.c.held_at_us < microseconds(before))
     order = (attempt.c.held_at_us, attempt.c.id)
-    query = select(attempt).where(old, _beyond(after)).order_by(*order).limit(count)
+    query = select(attempt).where(_is_old(before), _beyond(after)).order_by(*order).limit(count)
     rows = cast("Sequence[AttemptColumns]", connection.execute(query).mappings().all())
     return tuple(attempt_of(row) for row in rows)
+
+
+def is_old_hold(connection: Connection, attempt_id: int, before: datetime) -> bool:
+    """Return whether an attempt is one of those."""
+    query = select(attempt.c.id).where(attempt.c.id == attempt_id, _is_old(before))
+    return connection.execute(query).first() is not None
+
+
+def _is_old(before: datetime) -> ColumnElement[bool]:
+    return and_(attempt.c.state == "held", attempt.c.delivery == "now", attempt.c.held_at_us < microseconds(before))
 
 
 def _beyond(after: AttemptRow | None) -> ColumnElement[bool]:

@@ -29,8 +29,7 @@ async def check_everything(environ: Mapping[str, str], today: date) -> list[Find
 async def _check(settings: Settings, today: date) -> list[Finding]:
     catalog = load_catalog(settings.catalog)
     groups = await asyncio.gather(
-        guarded("server", check_server(settings)),
-        guarded("pools", check_pools(settings)),
+        _check_queue(settings),
         guarded("ledger", check_ledger(settings)),
         guarded("store", check_store(settings)),
         guarded("webhooks", check_webhooks(settings)),
@@ -39,3 +38,10 @@ async def _check(settings: Settings, today: date) -> list[Finding]:
         guarded("open files", check_machine(settings)),
     )
     return [finding for group in groups for finding in group] + check_models(settings, catalog, today)
+
+
+async def _check_queue(settings: Settings) -> list[Finding]:
+    """Look at the pools where the server answers; where it does not, that is all there is to say."""
+    server = await guarded("server", check_server(settings))
+    away = any((one.check, one.status) == ("server", "fail") for one in server)
+    return server if away else [*server, *await guarded("pools", check_pools(settings))]

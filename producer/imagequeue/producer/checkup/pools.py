@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from imagequeue.config.clock import iso
-from imagequeue.config.errors import QueueUnavailable
 from imagequeue.config.settings import Settings
 from imagequeue.producer.checkup.finding import Finding, fail, ok, warn
 from imagequeue.producer.open_queue import opened_queue
@@ -11,12 +10,9 @@ from imagequeue.queue.status import PoolStatus, Status
 
 
 async def check_pools(settings: Settings) -> list[Finding]:
-    """Return the findings about pools, queues and workers; none when the server is away, which another check tells."""
-    try:
-        async with opened_queue(settings) as queue:
-            return judge_status(await queue.status().read())
-    except QueueUnavailable:
-        return []
+    """Return the findings about pools, queues and workers; QueueUnavailable when the server does not answer."""
+    async with opened_queue(settings) as queue:
+        return judge_status(await queue.status().read())
 
 
 def judge_status(status: Status) -> list[Finding]:

@@ -9,18 +9,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import text
-
 from imagequeue.config.errors import ImageQueueError, JobRefused
 from imagequeue.config.money import parse_usd
 from imagequeue.ledger.api import Decision, Ending
 from imagequeue.ledger.ledger import Ledger
+from imagequeue.ledger.reads import is_old_hold
 
 CALL_AGE_MAX: Final = timedelta(hours=2)
 """The longest deadline of a call and the longest lease, an hour each."""
-LEFT_HELD: Final = text(
-    "SELECT id FROM ledger_attempt WHERE id = :id AND state = 'held' AND delivery = 'now' AND held_at_us < :before_us"
-)
 
 
 def decide(
@@ -45,8 +41,7 @@ def decide(
 
 async def _doubt_if_left(ledger: Ledger, attempt_id: int, now: datetime) -> None:
     """Put in doubt an attempt that is held although its call cannot be under way any more."""
-    oldest = {"id": attempt_id, "before_us": int((now - CALL_AGE_MAX).timestamp() * 1_000_000)}
-    if await ledger.read(lambda connection: connection.execute(LEFT_HELD, oldest).scalar()) is not None:
+    if await ledger.read(lambda connection: is_old_hold(connection, attempt_id, now - CALL_AGE_MAX)):
         message = "nobody knows how its call ended"
         await ledger.doubt(attempt_id, Ending(ended_at=now, error_code="left_held", error_message=message))
 
